@@ -1,0 +1,40 @@
+# Two commands for a newcomer: `make demo` and `make test`. Both install what is missing first.
+SHELL := /bin/bash
+BIN := .venv/bin
+SITE ?= site.toml
+DURATION ?=
+PYTHON_SOURCES := pkgs lab tests bench
+# Tests that need no server, no root and no network: the ones of `make check`.
+UNIT := $(wildcard pkgs/*/tests) lab/tests tests/nix tests/docs
+
+.PHONY: help
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: install
+install:  ## system packages, Python environment
+	@scripts/install
+
+.PHONY: demo
+demo: install  ## the demonstration plant, live; DURATION=60: that many seconds, then a summary
+	@$(BIN)/fieldline demo --site $(SITE) $(if $(DURATION),--duration $(DURATION))
+
+.PHONY: format
+format: install  ## format all sources
+	@$(BIN)/ruff format $(PYTHON_SOURCES) && $(BIN)/ruff check --fix $(PYTHON_SOURCES)
+
+.PHONY: lint
+lint: install  ## format, lint and types, without changing anything
+	@$(BIN)/ruff format --check $(PYTHON_SOURCES)
+	@$(BIN)/ruff check $(PYTHON_SOURCES)
+	@$(BIN)/mypy $(wildcard pkgs/*/src) lab/src
+
+.PHONY: check
+check: lint  ## lint, unit and Nix tests; under a minute
+	@$(BIN)/pytest -q -m "not servers and not kafka" $(UNIT)
+
+.PHONY: test
+test: check  ## everything, on real servers and lab hosts (as root)
+	@$(BIN)/fieldline parts
+	@$(BIN)/pytest -q -m "servers or kafka" $(wildcard pkgs/*/tests)
+	@$(BIN)/pytest -q tests/lab

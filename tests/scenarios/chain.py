@@ -1,0 +1,24 @@
+start_all()
+wait_for_plant()
+
+with subtest("every variable and both models arrive in InfluxDB"):
+    db.succeed("fieldline wait --fresh-within 60s")
+
+with subtest("what is stored is what was produced, and each result that of its inputs"):
+    print(db.succeed("fieldline verify --for 20s"))
+
+with subtest("provisioning once more changes nothing and stops nothing"):
+    db.succeed("systemctl restart kafka-provision.service influxdb-provision.service")
+    wait_for_plant()
+    db.succeed("fieldline wait --fresh-within 10s")
+    db.succeed("fieldline verify")
+
+with subtest("a value that is not stored is noticed"):
+    since = db.succeed("date +%s%N").strip()
+    db.succeed("fieldline wait --fresh-within 10s")
+    collector.succeed("systemctl stop telegraf.service")
+    # Two seconds of values that nobody collects: there is no event to wait for, time itself is the fault.
+    opc.succeed("sleep 2")
+    collector.succeed("systemctl start telegraf.service")
+    db.succeed("fieldline wait --fresh-within 20s")
+    db.fail(f"fieldline verify --since {since}")
