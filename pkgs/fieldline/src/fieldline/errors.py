@@ -1,0 +1,20 @@
+"""The error every command and service of Fieldline ends with: what to do first, then the raw cause."""
+
+from __future__ import annotations
+
+
+class FieldlineError(Exception):
+    """An error that a person can act on.
+
+    Args:
+        what_to_do: one or two sentences for the reader, without a stack trace.
+        cause: the raw cause as the failing part gave it, or an empty text.
+    """
+
+    def __init__(self, what_to_do: str, cause: str = "") -> None:
+        super().__init__(what_to_do, cause)
+        self.what_to_do = what_to_do
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"{self.what_to_do}\n  cause: {self.cause}" if self.cause else self.what_to_do

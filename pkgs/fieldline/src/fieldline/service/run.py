@@ -1,0 +1,49 @@
+"""Start and stop of an asyncio service: signals, exit codes, errors in two layers."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+from fieldline.errors import FieldlineError
+
+EXIT_OK = 0
+# sysexits(3): systemd is told not to restart on EXIT_CONFIGURATION (RestartPreventExitStatus=78),
+# since a wrong declaration does not mend itself; EXIT_UNAVAILABLE is worth another try.
+EXIT_CONFIGURATION = 78
+EXIT_UNAVAILABLE = 69
+
+
+class ServiceError(FieldlineError):
+    """A reason for which the service ends; `code` is its exit code."""
+
+    def __init__(self, what_to_do: str, cause: str = "", *, code: int = EXIT_UNAVAILABLE) -> None:
+        super().__init__(what_to_do, cause)
+        self.code = code
+
+
+def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run `main` until it returns; SIGTERM and SIGINT set the event it is given.
+
+    Raises:
+        SystemExit: always, with the exit code.
+    """
+
+    async def supervise() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, stop.set)
+        await main(stop)
+
+    try:
+        asyncio.run(supervise())
+    except ServiceError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.code)
+    except FieldlineError as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_CONFIGURATION)
+    sys.exit(EXIT_OK)
