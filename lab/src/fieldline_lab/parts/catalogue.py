@@ -1,0 +1,106 @@
+"""Which parts there are, and where their pins are.
+
+A version is written once, in the file that the package client reads; here it is read from there.
+"""
+
+import re
+from pathlib import Path
+
+from . import onpath, recipes
+from .model import Recipe, Tool
+
+RECIPES = Path(__file__).resolve().parents[3] / "parts"
+
+ALL = ("kafka", "telegraf", "influxdb")
+"""In the order in which they are made: the quick ones first, so that a fault shows early."""
+
+# Go from 1.21 on fetches by itself the newer Go that a go.mod asks for.
+_GO = Tool(
+    "go",
+    "golang-go",
+    (1, 21),
+    ("version",),
+    "Debian 12 has a new enough Go in bookworm-backports.",
+)
+_CARGO = Tool("cargo", "cargo", (1, 72), remark="Debian 12's cargo is too old; rustup has a newer.")
+# Kafka 4 does not start on an older Java.
+_JAVA = Tool("java", "default-jre-headless", (17, 0), ("-version",))
+
+_GIB = 1 << 30
+
+# `go build -v` names each module that it fetches and each package that it has compiled.
+_GO_LINE = r"^go: downloading|^[\w.~+-]+(/[\w.~+-]+)*$"
+
+
+def read_catalogue(folder: Path = RECIPES) -> dict[str, Recipe]:
+    """The recipes below `folder` by name. OSError or ValueError if a pin cannot be read."""
+    kafka = folder / "kafka"
+    telegraf = folder / "telegraf"
+    influxdb = folder / "influxdb"
+    # Space: what a build from nothing was seen to take (133, 911 and 2862 MB), and half as much
+    # again for the linker. Time: two cores, alone and beside other work.
+    found = (
+        Recipe(
+            name="kafka",
+            version=_pinned(kafka / "pom.xml", r"<kafka\.version>(.+?)</kafka\.version>"),
+            folder=kafka,
+            files=("pom.xml", "SHA256SUMS"),
+            build=recipes.kafka,
+            tools=(_JAVA, Tool("mvn", "maven")),
+            space=_GIB // 4,
+            typical=(10, 60),
+            progress_line=r" Downloaded from ",
+            steps=466,
+            on_path=onpath.kafka,
+            path_executable="bin/kafka-server-start.sh",
+        ),
+        Recipe(
+            name="telegraf",
+            version=_pinned(telegraf / "go.mod", rf"{recipes.TELEGRAF} v(\S+)"),
+            folder=telegraf,
+            files=("go.mod", "go.sum", "tags.txt"),
+            build=recipes.telegraf,
+            executable="bin/telegraf",
+            tags=tags(telegraf / "tags.txt"),
+            tools=(_GO,),
+            space=_GIB * 3 // 2,
+            typical=(70, 180),
+            progress_line=_GO_LINE,
+            steps=841,
+            on_path=onpath.telegraf,
+        ),
+        Recipe(
+            name="influxdb",
+            version=_pinned(influxdb / "go.mod", rf"{recipes.INFLUXDB} v(\S+)"),
+            folder=influxdb,
+            files=("go.mod", "go.sum", "tags.txt"),
+            build=recipes.influxdb,
+            executable="bin/influxd",
+            tags=tags(influxdb / "tags.txt"),
+            tools=(
+                _GO,
+                _CARGO,
+                Tool("gcc", "gcc"),
+                Tool("pkg-config", "pkg-config"),
+            ),
+            space=4 * _GIB,
+            typical=(240, 480),
+            progress_line=_GO_LINE + r"|^ +(Compiling|Downloaded) ",
+            steps=1747,
+            on_path=onpath.influxd,
+        ),
+    )
+    return {recipe.name: recipe for recipe in found}
+
+
+def tags(file: Path) -> tuple[str, ...]:
+    """The build tags in a file: one a line, `#` starts a remark."""
+    lines = (line.partition("#")[0].strip() for line in file.read_text().splitlines())
+    return tuple(line for line in lines if line)
+
+
+def _pinned(file: Path, pattern: str) -> str:
+    match = re.search(pattern, file.read_text())
+    if match is None:
+        raise ValueError(f"{file}: no version found ({pattern})")
+    return match[1]
