@@ -1,0 +1,40 @@
+# Everything of one host: the parts that its roles need, put together.
+{ plant, dashboards }: host:
+let
+  inherit (builtins) attrValues concatLists concatMap match;
+  inherit (plant) util;
+
+  arguments = { inherit plant host; };
+  parts = [
+    (import ./services.nix arguments)
+    (import ./telegraf arguments)
+    (import ./kafka.nix arguments)
+    (import ./influxdb.nix arguments)
+    (import ./grafana.nix (arguments // { inherit dashboards; }))
+  ];
+  merged = name: util.disjoint name (map (part: part.${name} or { }) parts);
+
+  units = merged "units";
+
+  firewall = map ({ protocol ? "tcp", ... }@rule: rule // { inherit protocol; }) (
+    [ { port = 22; sources = null; purpose = "ssh"; } ]
+    ++ concatLists (map (part: part.firewall) parts)
+  );
+
+  secretOf = path:
+    let name = match "/run/secrets/(.*)" path; in
+    if name == null then [ ] else name;
+in
+{
+  inherit (host) name address roles memory;
+  inherit (plant.site.network) prefix;
+  files = merged "files";
+  inherit units;
+  users = merged "users";
+  inherit firewall;
+  nftables = import ./firewall.nix { inherit plant; rules = firewall; };
+  # What must be under /run/secrets on this host.
+  secrets = util.unique (concatMap
+    (unit: concatMap secretOf (attrValues unit.credentials))
+    (attrValues units));
+}

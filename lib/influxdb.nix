@@ -1,0 +1,53 @@
+# InfluxDB 2: its unit and configuration. It listens on loopback only (see plant.nix).
+{ plant, host }:
+let
+  inherit (plant) site util;
+  inherit (util) optionalAttrs overlay;
+  units = import ./units.nix;
+
+  here = plant.has "influxdb" host;
+  directory = "/var/lib/influxdb2";
+  configuration = "/etc/influxdb2/config.json";
+
+  settings = {
+    http-bind-address = "127.0.0.1:${toString site.influxdb.port}";
+    # A plant's database calls nobody.
+    reporting-disabled = true;
+    log-level = "info";
+    # Flux may not reach private addresses or files through a query.
+    hardening-enabled = true;
+    # A log in user of the web page is asked again after a working day, in minutes.
+    session-length = 480;
+  };
+in
+{
+  files = optionalAttrs here {
+    ${configuration} = { format = "json"; value = overlay settings (host.settings.influxdb2 or { }); };
+  };
+
+  units = optionalAttrs here {
+    influxdb2 = units.foreign "influxdb2" {
+      description = "InfluxDB, the store of values and results";
+      environment.INFLUXD_CONFIG_PATH = configuration;
+      command = {
+        program = "influxd";
+        # The paths are arguments as in nixpkgs' module, which refuses them in the configuration.
+        arguments = [
+          "--bolt-path"
+          "${directory}/influxd.bolt"
+          "--engine-path"
+          "${directory}/engine"
+        ];
+      };
+      serviceConfig = {
+        StateDirectory = "influxdb2";
+        StateDirectoryMode = "0700";
+        # It snapshots its cache when it stops.
+        TimeoutStopSec = "60s";
+      };
+    };
+  };
+
+  users = optionalAttrs here { influxdb2 = { }; };
+  firewall = [ ];
+}

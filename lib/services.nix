@@ -1,0 +1,123 @@
+# Our own services on a host: their command lines (the contract with pkgs/) and their units.
+{ plant, host }:
+let
+  inherit (plant) endpoint has metrics names site util;
+  inherit (util) optionalAttrs optionals;
+  units = import ./units.nix;
+
+  server = plant.serverOn host;
+  isOpcServer = has "opc-server" host && server != null;
+  isModel = has "stream-model" host;
+  isKafka = has "kafka" host;
+  isInfluxdb = has "influxdb" host;
+
+  # Started after what is on the same host only to spare it failed attempts; every client retries.
+  afterKafka = optionals isKafka [ "apache-kafka.service" "kafka-provision.service" ];
+
+  opcServer = units.ours {
+    description = "OPC UA server of the declared assets";
+    command = {
+      program = "opc-server";
+      arguments = [
+        "--site"
+        names.site
+        "--server"
+        server.name
+        "--state"
+        "/var/lib/opc-server"
+        "--listen"
+        (endpoint host.address server.port)
+        "--metrics"
+        (endpoint host.address metrics.opc-server)
+      ];
+    };
+    serviceConfig = {
+      StateDirectory = "opc-server";
+      StateDirectoryMode = "0700";
+    };
+  };
+
+  streamModel = units.ours {
+    description = "Models computed from the stream of values";
+    after = afterKafka;
+    command = {
+      program = "stream-model";
+      arguments = [
+        "--site"
+        names.site
+        "--bootstrap-servers"
+        plant.bootstrap
+        "--input"
+        "opc"
+        "--output"
+        "model"
+        "--dead-letter"
+        names.deadLetter
+        "--group"
+        "stream-model"
+        "--metrics"
+        (endpoint host.address metrics.stream-model)
+      ];
+    };
+  };
+
+  kafkaProvision = units.oneshot {
+    description = "Topics of Kafka as declared";
+    after = [ "apache-kafka.service" ];
+    wants = [ "apache-kafka.service" ];
+    command = {
+      program = "fieldline";
+      arguments = [ "provision" "kafka" "--site" names.site "--bootstrap-servers" plant.bootstrap ];
+    };
+  };
+
+  influxdbProvision = units.oneshot {
+    description = "Organisation, bucket, user and tokens of InfluxDB as declared";
+    after = [ "influxdb2.service" ];
+    wants = [ "influxdb2.service" ];
+    command = {
+      program = "fieldline";
+      arguments = [
+        "provision"
+        "influxdb"
+        "--site"
+        names.site
+        "--url"
+        plant.influxdbUrl
+        "--admin-password-file"
+        (units.credentialPath "influxdb-provision" "influxdb-admin-password")
+        "--admin-token-file"
+        (units.credentialPath "influxdb-provision" "influxdb-admin-token")
+        "--token-directory"
+        (import ./tokens.nix).directory
+      ];
+    };
+    serviceConfig = {
+      StateDirectory = "influxdb-provision";
+      # The tokens are in there; the units that need one get it by LoadCredential, which root reads.
+      StateDirectoryMode = "0700";
+    };
+    credentials = units.secret "influxdb-admin-password" // units.secret "influxdb-admin-token";
+  };
+in
+{
+  units =
+    optionalAttrs isOpcServer { opc-server = opcServer; }
+    // optionalAttrs isModel { stream-model = streamModel; }
+    // optionalAttrs isKafka { kafka-provision = kafkaProvision; }
+    // optionalAttrs isInfluxdb { influxdb-provision = influxdbProvision; };
+
+  firewall =
+    optionals isOpcServer [
+      {
+        port = server.port;
+        # Only who collects it: an OPC UA server answers whoever reaches it.
+        sources = [ site.hosts.${server.collector}.address ];
+        purpose = "OPC UA";
+      }
+      { port = metrics.opc-server; sources = plant.allAddresses; purpose = "metrics of opc-server"; }
+    ]
+    ++ optionals isModel [
+      { port = metrics.stream-model; sources = plant.allAddresses; purpose = "metrics of stream-model"; }
+    ];
+}

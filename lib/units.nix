@@ -1,0 +1,90 @@
+# What all units share: the hardening, who restarts them and when. `service` makes one unit of the
+# form that NixOS modules and the lab both read.
+let
+  hardening = import ./hardening.nix;
+in
+rec {
+  inherit hardening;
+
+  # Exit status of our programs for a wrong configuration (sysexits' EX_CONFIG): a restart cannot heal it.
+  exitConfiguration = 78;
+
+  common = hardening // {
+    Restart = "always";
+    # Long enough not to spin, short against the seconds that a value may be late.
+    RestartSec = "1s";
+    # A service stops within 5 s of SIGTERM; after twice that it hangs.
+    TimeoutStopSec = "10s";
+  };
+
+  # No limit on starts: an outage of hours (Kafka away, a PLC off for a weekend) must not end in
+  # `failed`, from which nothing but a person returns. RestartSec keeps the rate low.
+  commonUnit = { StartLimitIntervalSec = 0; };
+
+  service =
+    { description
+    , after ? [ ]
+    , wants ? [ ]
+    , requires ? [ ]
+    , environment ? { }
+    , preStart ? [ ]
+    , command
+    , serviceConfig ? { }
+    , unitConfig ? { }
+    , credentials ? { }
+    }:
+    {
+      inherit description requires environment preStart command credentials;
+      # Addresses are bound and connected to: the network must be configured, not only begun.
+      after = [ "network-online.target" ] ++ after;
+      wants = [ "network-online.target" ] ++ wants;
+      wantedBy = [ "multi-user.target" ];
+      serviceConfig = common // serviceConfig;
+      unitConfig = commonUnit // unitConfig;
+    };
+
+  # A program of ours: no user of its own on disk, readiness and life told by itself.
+  ours = { serviceConfig ? { }, ... }@arguments:
+    service (arguments // {
+      serviceConfig = {
+        Type = "notify";
+        NotifyAccess = "main";
+        DynamicUser = true;
+        # Fed by progress, so 30 s without any is a hang: the longest wait of a healthy service is a
+        # reconnection of 10 s.
+        WatchdogSec = "30s";
+        RestartPreventExitStatus = exitConfiguration;
+      } // serviceConfig;
+    });
+
+  # A one-shot of ours. Restarted on failure only, and then it waits for what it provisions by itself.
+  oneshot = { serviceConfig ? { }, ... }@arguments:
+    service (arguments // {
+      serviceConfig = {
+        Type = "oneshot";
+        RemainAfterExit = true;
+        DynamicUser = true;
+        Restart = "on-failure";
+        RestartSec = "2s";
+        RestartPreventExitStatus = exitConfiguration;
+        # It waits for its server to come up, and on a slow disk that may recover for minutes.
+        TimeoutStartSec = "infinity";
+      } // serviceConfig;
+    });
+
+  # A third-party server under the static user that nixpkgs' module gives it.
+  foreign = name: { serviceConfig ? { }, ... }@arguments:
+    service (arguments // {
+      serviceConfig = {
+        User = name;
+        Group = name;
+        # Sockets of all clients and files of all segments; the default soft limit of 1024 is too low.
+        LimitNOFILE = 65536;
+      } // serviceConfig;
+    });
+
+  secret = name: { ${name} = "/run/secrets/${name}"; };
+  # Written out rather than as %d: that is a specifier in unit files only, and this is a plain text
+  # for whoever renders a unit or a configuration.
+  credentialPath = unit: name: "/run/credentials/${unit}.service/${name}";
+}
