@@ -1,0 +1,151 @@
+"""The record over HTTP: routes that give nothing else, a client that notices what is missing."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fieldline.errors import FieldlineError
+from fieldline.record import RecordVariable, RecordWriter, fetch_record, record_routes
+from fieldline.record import client as client_module
+from fieldline.record.format import SEGMENT_SPAN_NS
+from fieldline.record.reader import list_segments
+from fieldline.service import HttpServer
+
+VARIABLES = [RecordVariable("a", "x", "ns=2;i=1")]
+START = 1_700_000_000_000_000_000
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Path:
+    """A record of five hours, one entry each."""
+    writer = RecordWriter(tmp_path, VARIABLES, 86_400_000)
+    for hour in range(5):
+        time_ns = START + hour * SEGMENT_SPAN_NS
+        writer.append(time_ns, np.array([0]), np.array([0]), np.array([float(hour)]))
+    writer.close()
+    return tmp_path
+
+
+@pytest.fixture
+def base(record: Path) -> Iterator[str]:
+    """The record served on the loopback."""
+    server = HttpServer("127.0.0.1", 0, routes=record_routes(record))
+    server.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.stop()
+
+
+def get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        body: bytes = answer.read()
+    return body
+
+
+def test_the_whole_record_is_fetched(base: str) -> None:
+    table = fetch_record(base + "/", 0, 2**62)
+    assert table.variables == tuple(VARIABLES)
+    assert table.value.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+def test_only_the_segments_needed_are_read(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    real = client_module._get
+    monkeypatch.setattr(
+        client_module, "_get", lambda url, timeout: asked.append(url) or real(url, timeout)
+    )
+    begin = START + 3 * SEGMENT_SPAN_NS
+    table = fetch_record(base, begin, begin + 1)
+    assert table.value.tolist() == [3.0]
+    assert [url.rpartition("/")[2] for url in asked] == ["record", f"{begin:020d}.rec"]
+
+
+def test_a_segment_is_given_from_an_offset(base: str, record: Path) -> None:
+    path = list_segments(record)[0]
+    assert get(f"{base}/record/{path.name}?offset=10") == path.read_bytes()[10:]
+    assert get(f"{base}/record/{path.name}?offset=999999") == b""
+
+
+def test_a_large_segment_comes_in_pieces(record: Path) -> None:
+    data = bytes(600_000)
+    (record / f"{7:020d}.rec").write_bytes(data)
+    _status, _kind, pieces = record_routes(record)["/record"](f"/{7:020d}.rec", "")
+    sizes = [len(piece) for piece in pieces]
+    assert (sum(sizes), len(sizes)) == (len(data), 3)
+
+
+@pytest.mark.parametrize(
+    ("rest", "query", "status"),
+    [
+        ("/../secret", "", 400),
+        ("/%2e%2e%2fsecret", "", 400),
+        ("//etc/passwd", "", 400),
+        ("/00000000000000000001.rec/..", "", 400),
+        ("/00000000000000000001.rec\n", "", 400),
+        ("/00000000000000000001.rec", "", 404),
+        ("/00000000000000000001.rec", "offset=-1", 400),
+        ("/00000000000000000001.rec", "offset=1e3", 400),
+        ("/00000000000000000002.rec", "", 404),
+    ],
+)
+def test_nothing_else_is_given(record: Path, rest: str, query: str, status: int) -> None:
+    (record / "secret").write_text("secret")
+    (record / "00000000000000000002.rec").symlink_to(record / "secret")
+    assert record_routes(record)["/record"](rest, query)[0] == status
+
+
+def test_a_record_that_is_not_there_yet_is_empty(tmp_path: Path) -> None:
+    status, _kind, pieces = record_routes(tmp_path / "absent")["/record"]("", "")
+    assert (status, b"".join(pieces)) == (200, b"[]")
+
+
+def test_a_segment_whose_time_is_over_meanwhile_is_passed_over(
+    base: str, record: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = client_module._get
+    gone = list_segments(record)[0]
+
+    def late(url: str, timeout_s: float) -> bytes:
+        if url.endswith(gone.name):
+            gone.unlink()
+        return real(url, timeout_s)
+
+    monkeypatch.setattr(client_module, "_get", late)
+    assert fetch_record(base, 0, 2**62).value.tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_a_transfer_that_stops_in_the_middle_is_an_error(
+    base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = client_module._get
+
+    def short(url: str, timeout_s: float) -> bytes:
+        body = real(url, timeout_s)
+        return body[:-1] if url.endswith(".rec") else body
+
+    monkeypatch.setattr(client_module, "_get", short)
+    with pytest.raises(FieldlineError, match="bytes came of"):
+        fetch_record(base, 0, 2**62)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"no json", b'{"a": 1}', b'[{"name": "../x", "size": 1}]', b"[1]", b'[{"name": 1}]']
+)
+def test_a_wrong_list_is_an_error(answer: bytes) -> None:
+    server = HttpServer(
+        "127.0.0.1", 0, routes={"/record": lambda _rest, _query: (200, "text/plain", [answer])}
+    )
+    server.start()
+    with pytest.raises(FieldlineError, match="cannot be read"):
+        fetch_record(f"http://127.0.0.1:{server.port}", 0, 2**62)
+    server.stop()
+
+
+def test_a_server_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(FieldlineError, match="metrics port") as caught:
+        fetch_record("http://127.0.0.1:1", 0, 1)
+    assert isinstance(caught.value.__cause__, urllib.error.URLError)

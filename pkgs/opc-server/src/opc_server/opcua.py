@@ -1,0 +1,34 @@
+"""asyncua behind types that hold: its own ask for wrapper classes where it takes plain values."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from asyncua import ua
+from asyncua.server.server import Server
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.object_ids import ObjectIds
+from asyncua.ua.status_codes import StatusCodes
+
+__all__ = ["AttributeIds", "ObjectIds", "Server", "StatusCodes", "at", "node_id", "status_code"]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def at(time_ns: int) -> Any:
+    """A time in ns since 1970 as the datetime that asyncua takes, in whole µs."""
+    return EPOCH + timedelta(microseconds=time_ns // 1000)
+
+
+def node_id(identifier: int | str | uuid.UUID, namespace: int) -> ua.NodeId:
+    """A node id; its kind follows from the identifier's type."""
+    plain: Any = (identifier, namespace)
+    return ua.NodeId(*plain)
+
+
+def status_code(code: int) -> ua.StatusCode:
+    """A status code as asyncua's object."""
+    plain: Any = code
+    return ua.StatusCode(plain)
