@@ -242,14 +242,21 @@ async def test_a_sensor_that_is_missing_is_bad_and_recovers(
     assert (last.StatusCode.value, last.Value.Value) == (GOOD, -4.25)
 
 
-async def test_an_unchanged_value_comes_with_each_tick_to_who_asks_for_it(client: Client) -> None:
+@pytest.mark.parametrize(
+    "wanted",
+    [None, ua.DataChangeFilter(Trigger=ua.DataChangeTrigger.StatusValueTimestamp)],
+    ids=["as Telegraf does, without a filter", "by timestamp"],
+)
+async def test_an_unchanged_value_comes_with_each_tick(
+    client: Client, wanted: ua.DataChangeFilter | None
+) -> None:
     heard = Heard(1, 6)
     subscription = await client.create_subscription(20, heard)
     node = client.get_node("ns=2;s=press1/B")  # A sensor that always says the same.
     await subscription._subscribe(
         node,
         ua.AttributeIds.Value,
-        ua.DataChangeFilter(Trigger=ua.DataChangeTrigger.StatusValueTimestamp),
+        wanted,
         queuesize=100,
     )
     await asyncio.wait_for(heard.enough.wait(), 4)

@@ -35,6 +35,23 @@ class PublishedValue(ua.DataValue):
         return self
 
 
+class PublishedVariant(ua.Variant):
+    """A value that differs from the one before it, also where the number is the same.
+
+    A client without a filter is told of changes of status and value only (OPC 10000-4, 7.22.2), and
+    Telegraf can't ask for new timestamps without a deadband, which drops equal values again. Here
+    each sample is an event of its own, and none may be missing downstream.
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
 class Codes(dict[int, ua.StatusCode]):
     """Status codes as asyncua's objects, each made once."""
 
@@ -138,13 +155,14 @@ class Publisher:
         tick = batch.tick
         time_source, codes, nodes = at(tick.time_ns), self._codes, self._nodes
         write, attribute = self._space.write_attribute_value, AttributeIds.Value
-        double, null = ua.VariantType.Double, ua.Variant(None, ua.VariantType.Null)
+        double, null = ua.VariantType.Double, ua.VariantType.Null
         begun, server_time = time.perf_counter(), at(self._wall_ns())
         rows = zip(
             batch.indices.tolist(), batch.statuses.tolist(), batch.values.tolist(), strict=True
         )
         for count, (index, status, value) in enumerate(rows, 1):
-            variant = null if status & SEVERITY >= BAD else ua.Variant(value, double)
+            bad = status & SEVERITY >= BAD
+            variant = PublishedVariant(None, null) if bad else PublishedVariant(value, double)
             result = await write(
                 nodes[index],
                 attribute,
