@@ -40,6 +40,13 @@ class Notifier:
         """Replace the status line."""
         self._send(f"STATUS={text}")
 
+    def waiting(self, text: str) -> None:
+        """Tell what a start still waits for; systemd then gives it another two minutes.
+
+        Without it a unit that waits for its server is ended after TimeoutStartSec (90 s).
+        """
+        self._send(f"EXTEND_TIMEOUT_USEC=120000000\nSTATUS={text}")
+
     def progress(self) -> None:
         """Feed the watchdog; cheap enough to be called at each step."""
         now = time.monotonic()

@@ -1,0 +1,139 @@
+"""The Kafka topics that a site declares, and how a broker is brought to have them.
+
+The broker is behind a small interface, so that the rules are tested without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from fieldline.errors import FieldlineError
+from fieldline.provision.report import Action
+from fieldline.site import Site
+
+DEAD_LETTER = "opc.dead-letter"
+
+_MINUTE_MS = 60_000
+_WEEK_MS = 7 * 24 * 60 * _MINUTE_MS
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredTopic:
+    """A topic as it should be; `configs` are Kafka's names and texts."""
+
+    name: str
+    partitions: int
+    configs: Mapping[str, str]
+
+
+class TopicAdmin(Protocol):
+    """What provisioning needs of a broker."""
+
+    async def partitions(self, names: Sequence[str]) -> dict[str, int]:
+        """The number of partitions of those topics that exist."""
+
+    async def configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        """The effective configuration of existing topics."""
+
+    async def create(self, topics: Sequence[DeclaredTopic]) -> None:
+        """Create topics with one replica."""
+
+    async def set_configs(self, changes: Mapping[str, Mapping[str, str]]) -> None:
+        """Set some keys of existing topics, and leave their other keys as they are."""
+
+
+def declared_topics(site: Site) -> tuple[DeclaredTopic, ...]:
+    """The site's topics and the dead-letter topic of `opc`, in the order of the site."""
+    topics = [
+        DeclaredTopic(topic.name, topic.partitions, _configs(topic.retention_ms))
+        for topic in site.topics.values()
+    ]
+    # What could not be used is read by people, in the order in which it came: one partition.
+    topics.append(DeclaredTopic(DEAD_LETTER, 1, _configs(site.topics["opc"].retention_ms)))
+    return tuple(topics)
+
+
+def _configs(retention_ms: int) -> dict[str, str]:
+    # Kafka deletes whole closed segments only. With its default of 7 d per segment, a retention of
+    # an hour would keep 7 d on a slow plant; an eighth of the retention keeps at most an eighth
+    # more than declared. Not below 1 min, so that files stay few.
+    segment_ms = min(max(retention_ms // 8, _MINUTE_MS), _WEEK_MS)
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": str(retention_ms),
+        # By time only: a limit by size would delete records that the site promises to keep.
+        "retention.bytes": "-1",
+        "segment.ms": str(segment_ms),
+        # The record's own time is that of its arrival; the source time is in its value, in ns. With
+        # CreateTime a source whose clock stands in 1970 would have its records deleted at once,
+        # as would a gap that is filled with old values; and since 4.0 the broker would refuse a
+        # batch with one record from more than an hour ahead.
+        "message.timestamp.type": "LogAppendTime",
+        # Batches stay as the producer compressed them: the broker need not work on them again.
+        "compression.type": "producer",
+    }
+
+
+async def ensure_topics(admin: TopicAdmin, declared: Sequence[DeclaredTopic]) -> list[Action]:
+    """Create what is missing and set what differs; nothing is changed if anything is refused.
+
+    Raises:
+        FieldlineError: a topic exists with another number of partitions, or the broker refuses.
+    """
+    existing = await admin.partitions([topic.name for topic in declared])
+    wrong = [t for t in declared if existing.get(t.name, t.partitions) != t.partitions]
+    if wrong:
+        raise _other_partitions(wrong, existing)
+    missing = [topic for topic in declared if topic.name not in existing]
+    present = [topic for topic in declared if topic.name in existing]
+    if missing:
+        await admin.create(missing)
+    changes: dict[str, dict[str, str]] = {}
+    details: dict[str, str] = {}
+    if present:
+        effective = await admin.configs([topic.name for topic in present])
+        for topic in present:
+            now = effective[topic.name]
+            changed = {key: v for key, v in topic.configs.items() if now.get(key) != v}
+            if changed:
+                changes[topic.name] = changed
+                details[topic.name] = ", ".join(
+                    f"{key} {now.get(key, 'unset')} -> {value}" for key, value in changed.items()
+                )
+    if changes:
+        await admin.set_configs(changes)
+    return [_action(topic, existing, details) for topic in declared]
+
+
+def _action(
+    topic: DeclaredTopic, existing: Mapping[str, int], details: Mapping[str, str]
+) -> Action:
+    if topic.name not in existing:
+        count = "1 partition" if topic.partitions == 1 else f"{topic.partitions} partitions"
+        retention = topic.configs["retention.ms"]
+        return Action("topic", topic.name, "created", f"{count}, retention.ms {retention}")
+    if topic.name in details:
+        return Action("topic", topic.name, "changed", details[topic.name])
+    return Action("topic", topic.name, "unchanged")
+
+
+def _other_partitions(
+    wrong: Sequence[DeclaredTopic], existing: Mapping[str, int]
+) -> FieldlineError:
+    """The refusal of another number of partitions, with the steps to take."""
+    lines = ["Partitions are fixed at creation, since the models' state is kept per partition."]
+    for topic in wrong:
+        name, has = topic.name, existing[topic.name]
+        lines.append(f"Topic {name} has {has}, declared: {topic.partitions}.")
+        if name != DEAD_LETTER:
+            lines.append(f"  To keep it: set topics.{name}.partitions = {has} in site.toml.")
+    lines.append(
+        "To have the declared number, the topic must be made anew: stop Telegraf on the "
+        "collectors; wait until `fieldline where` shows no lag of stream-model, telegraf-opc and "
+        "telegraf-model; stop stream-model and the writer; delete the topic (kafka-topics.sh "
+        "--delete --topic NAME); provision again; start them. InfluxDB keeps what has reached it; "
+        "records that are only in the topic are lost."
+    )
+    return FieldlineError("\n".join(lines))
