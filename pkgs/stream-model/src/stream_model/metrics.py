@@ -1,0 +1,80 @@
+"""The service's Prometheus metrics."""
+
+from __future__ import annotations
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+from stream_model.partition import Work
+
+KINDS = ("used", "repeated", "unused", "rejected")
+
+
+class Metrics:
+    """Counts what has been delivered; nothing is counted before its results are acknowledged."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"stream_model_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"stream_model_{name}", text, labels, registry=registry)
+
+        self.inputs = counter(
+            "inputs", "Records of the input topic, by what became of them", "kind"
+        )
+        self.rejected = counter("rejected", "Records that could not be used, by reason", "reason")
+        self.late = counter("late", "Values used, though older than their asset's newest")
+        self.partly = counter(
+            "beyond_horizon", "Values used, but for the results before the horizon"
+        )
+        self.results = counter("results", "Results given, revisions included", "model")
+        self.revisions = counter("revisions", "Results given again for the same source time")
+        self.dead_letters = counter("dead_letters", "Records put into the dead-letter topic")
+        self.model_errors = counter(
+            "model_errors", "Results left out, as the model failed", "model"
+        )
+        self.replayed = counter("replayed", "Records read again to rebuild the state")
+        self.lost = counter("lost", "Records that retention removed before they were read")
+        self.newest = gauge("newest_input_seconds", "Latest source time used, seconds since 1970")
+        self.lag = gauge("lag_records", "Records behind the end of the partition", "partition")
+        self.batch = Histogram(
+            "stream_model_batch_records",
+            "Records per partition and step",
+            buckets=(1, 3, 10, 30, 100, 300, 1000, 3000, 10_000),
+            registry=registry,
+        )
+        self.step_seconds = Histogram(
+            "stream_model_step_seconds",
+            "Time to decode, compute and encode one batch",
+            buckets=(0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3),
+            registry=registry,
+        )
+        # All kinds are there from the start, so that a rate over them is never empty.
+        for kind in KINDS:
+            self.inputs.labels(kind)
+
+    def count(self, work: Work) -> None:
+        """Count the work on one partition's records."""
+        outcome = work.outcome
+        self.replayed.inc(work.replayed)
+        if work.delivery is None:
+            return
+        for kind, number in zip(
+            KINDS,
+            (outcome.used, outcome.repeated, outcome.unused, work.rejected.total()),
+            strict=True,
+        ):
+            self.inputs.labels(kind).inc(number)
+        for reason, number in work.rejected.items():
+            self.rejected.labels(reason).inc(number)
+        self.late.inc(outcome.late)
+        self.partly.inc(outcome.partly)
+        for model, number in outcome.given.items():
+            self.results.labels(model).inc(number)
+        self.revisions.inc(outcome.revisions)
+        self.dead_letters.inc(len(work.delivery.dead_letters))
+        for model, (number, _) in outcome.model_errors.items():
+            self.model_errors.labels(model).inc(number)
+        self.batch.observe(work.records)
+        if outcome.newest:
+            self.newest.set(outcome.newest / 1e9)

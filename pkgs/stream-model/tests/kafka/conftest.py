@@ -1,0 +1,24 @@
+"""One real Kafka for all tests here; each test has topics of its own on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from stream_model_kafka import KafkaCluster, RealKafka
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealKafka]:
+    server = RealKafka(tmp_path_factory.mktemp("kafka"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+async def cluster(kafka: RealKafka) -> AsyncIterator[KafkaCluster]:
+    made = KafkaCluster(kafka.address)
+    await made.open()
+    yield made
+    await made.close()

@@ -1,0 +1,218 @@
+"""A real Kafka for tests: one broker on a free loopback port, in a folder of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from stream_model.broker import Broker
+from stream_model.kafka import KafkaBroker
+from stream_model.settings import Settings
+from stream_model_contract import PARTITIONS, Read
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fieldline" / "parts"
+# Two JVM starts on a busy machine; a broker alone is ready in 2 to 4 s.
+_START_S = 90
+
+_PROPERTIES = """
+process.roles=broker,controller
+node.id=1
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+controller.quorum.voters=1@127.0.0.1:{controller}
+log.dirs={folder}/log
+auto.create.topics.enable=false
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+"""
+
+
+def jars() -> str:
+    """The class path of Kafka; the test fails, and says how to get it, if it is not there."""
+    found = sorted(CACHE.glob("kafka-*/libs"))
+    if not found:
+        pytest.fail(
+            f"No Kafka in {CACHE}. Get it once with: python -m fieldline_lab.parts kafka "
+            "(lab/parts/README.md)",
+            pytrace=False,
+        )
+    return f"{found[-1]}/*"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on just now."""
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports: list[int] = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+class RealKafka:
+    """A broker that can be stopped and started again on the same port with the same log."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port, controller = free_ports(2)
+        self.address = f"127.0.0.1:{self.port}"
+        self._folder = folder
+        self._jars = jars()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._settings = folder / "server.properties"
+        self._settings.write_text(
+            _PROPERTIES.format(port=self.port, controller=controller, folder=folder)
+        )
+        logging = folder / "log4j2.properties"
+        logging.write_text(
+            "rootLogger.level=warn\nrootLogger.appenderRef.0.ref=c\nappender.c.type=Console\nappender.c.name=c\n"
+        )
+        self._java = [
+            "java",
+            "-Xmx256m",
+            "-XX:TieredStopAtLevel=1",
+            f"-Dlog4j2.configurationFile={logging}",
+            "-cp",
+            self._jars,
+        ]
+        settings = str(self._settings)
+        cluster = uuid.uuid4().hex[:22]
+        subprocess.run(
+            [*self._java, "kafka.tools.StorageTool", *f"format -t {cluster} -c".split(), settings],
+            check=True,
+            capture_output=True,
+            timeout=_START_S,
+        )
+
+    def start(self) -> None:
+        """Start the broker and wait until it answers."""
+        with (self._folder / "kafka.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self._java, "kafka.Kafka", str(self._settings)], stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        self.kill()
+        pytest.fail("Kafka has not started:\n" + (self._folder / "kafka.log").read_text()[-3000:])
+
+    def kill(self) -> None:
+        """End the broker at once."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+_numbers = itertools.count()
+
+
+class KafkaCluster:
+    """Topics of their own on the real Kafka, as the contract sees them."""
+
+    def __init__(self, address: str) -> None:
+        number = next(_numbers)
+        self.settings = Settings(
+            site=Path("site.toml"),
+            bootstrap_servers=address,
+            input=f"in{number}",
+            output=f"out{number}",
+            dead_letter=f"in{number}.dead-letter",
+            group=f"group{number}",
+            metrics_address="127.0.0.1",
+            metrics_port=0,
+            horizon_ms=60_000,
+        )
+        self._producer: AIOKafkaProducer | None = None
+        self._readers: dict[str, tuple[AIOKafkaConsumer, list[Read]]] = {}
+
+    async def open(self) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.bootstrap_servers)
+        await admin.start()
+        await admin.create_topics(
+            [
+                NewTopic(self.settings.input, PARTITIONS, 1),
+                NewTopic(self.settings.output, 2, 1),
+                NewTopic(self.settings.dead_letter, 2, 1),
+            ]
+        )
+        await admin.close()
+        await self.reopen()
+
+    async def reopen(self) -> None:
+        """Connect again, to topics that are there."""
+        self._producer = AIOKafkaProducer(bootstrap_servers=self.settings.bootstrap_servers)
+        await self._producer.start()
+
+    async def close(self) -> None:
+        assert self._producer is not None
+        await self._producer.stop()
+        for consumer, _ in self._readers.values():
+            await consumer.stop()
+        self._readers.clear()
+
+    async def produce(
+        self, partition: int, value: bytes | None, key: bytes | None = None, timestamp_ms: int = 0
+    ) -> None:
+        assert self._producer is not None
+        await self._producer.send_and_wait(
+            self.settings.input, value, key, partition, timestamp_ms or None
+        )
+
+    def member(self) -> Broker:
+        return KafkaBroker(self.settings)
+
+    async def produce_many(self, partition: int, records: Sequence[tuple[bytes, bytes]]) -> None:
+        """Keys and values, some at a time."""
+        assert self._producer is not None
+        for start in range(0, len(records), 50):
+            for key, value in records[start : start + 50]:
+                await self._producer.send(self.settings.input, value, key, partition)
+            await self._producer.flush()
+
+    async def _read(self, topic: str, count: int) -> Sequence[Read]:
+        if topic not in self._readers:
+            consumer = AIOKafkaConsumer(
+                topic,
+                bootstrap_servers=self.settings.bootstrap_servers,
+                auto_offset_reset="earliest",
+                isolation_level="read_committed",
+            )
+            await consumer.start()
+            self._readers[topic] = (consumer, [])
+        consumer, found = self._readers[topic]
+        async with asyncio.timeout(60):
+            while True:
+                for records in (await consumer.getmany(timeout_ms=50)).values():
+                    found += [Read(r.partition, r.key, r.value, list(r.headers)) for r in records]
+                if len(found) >= count:
+                    break
+        return found
+
+    async def results(self, count: int) -> Sequence[Read]:
+        return await self._read(self.settings.output, count)
+
+    async def dead_letters(self, count: int) -> Sequence[Read]:
+        return await self._read(self.settings.dead_letter, count)

@@ -1,0 +1,86 @@
+"""An independent, naive computation of what the results must be, and small helpers for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from fieldline.messages import ModelResult, OpcValue
+from stream_model.plan import BoundModel, Group, Plan, TypePlan
+
+SECOND = 10**9
+START = 1_700_000_000 * SECOND
+NOW = START + 1000 * SECOND
+
+GOOD = 0
+
+
+def weighted(inputs: np.ndarray) -> np.ndarray:
+    """A model that tells its inputs apart, exact for small whole numbers."""
+    return inputs @ np.array([100.0**k for k in range(inputs.shape[1])])
+
+
+def make_type(
+    models: Mapping[str, Sequence[str]], unused: Sequence[str] = (), function=weighted
+) -> TypePlan:
+    """A type plan of models → inputs."""
+    used = sorted({name for inputs in models.values() for name in inputs})
+    groups: dict[tuple[int, ...], list[BoundModel]] = {}
+    for name, inputs in models.items():
+        key = tuple(used.index(i) for i in inputs)
+        groups.setdefault(key, []).append(BoundModel(name, function))
+    return TypePlan(
+        "type",
+        {**{name: used.index(name) for name in used}, **dict.fromkeys(unused, -1)},
+        tuple(Group(key, tuple(bound)) for key, bound in groups.items()),
+        tuple(tuple(n for n, key in enumerate(groups) if v in key) for v in range(len(used))),
+    )
+
+
+MODELS = {"all": ("A", "B", "C"), "pair": ("B", "A"), "again": ("A", "B", "C"), "one": ("C",)}
+
+
+def make_plan(assets: Iterable[str] = ("x", "y"), function=weighted) -> Plan:
+    """Assets of one type with three used variables and one that no model takes."""
+    kind = make_type(MODELS, ["Unused"], function)
+    return Plan(dict.fromkeys(assets, kind))
+
+
+def value(asset: str, variable: str, time: int, number: float = 1.0) -> OpcValue:
+    """A good value."""
+    return OpcValue(asset, variable, time, float(number), GOOD)
+
+
+def reference(
+    values: Iterable[OpcValue], models: Mapping[str, Sequence[str]] = MODELS
+) -> dict[tuple[str, str, int], float]:
+    """result(asset, model, t) by its definition; of one identity the last value holds."""
+    known: dict[tuple[str, str], dict[int, float]] = {}
+    for item in values:
+        known.setdefault((item.asset, item.variable), {})[item.time] = float(item.value)
+    results = {}
+    for asset in {asset for asset, _ in known}:
+        for model, inputs in models.items():
+            series = [known.get((asset, name), {}) for name in inputs]
+            for time in {t for one in series for t in one}:
+                row = [
+                    max(((t, v) for t, v in one.items() if t <= time), default=None)
+                    for one in series
+                ]
+                if all(row):
+                    # `weighted`, written out; exact, since all of it is small whole numbers.
+                    numbers = [v for _, v in filter(None, row)]
+                    results[asset, model, time] = sum(v * 100.0**k for k, v in enumerate(numbers))
+    return results
+
+
+def final(results: Iterable[ModelResult]) -> dict[tuple[str, str, int], float]:
+    """What a reader has in the end; asserts that revisions rise one by one from 0."""
+    values: dict[tuple[str, str, int], float] = {}
+    revisions: dict[tuple[str, str, int], int] = {}
+    for result in results:
+        key = (result.asset, result.name, result.timestamp)
+        assert result.revision == revisions.get(key, -1) + 1, result
+        revisions[key] = result.revision
+        values[key] = result.value
+    return values

@@ -1,0 +1,108 @@
+"""Runs the loop on the log in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+
+import structlog
+from fieldline.messages import ModelResult, OpcValue, decode_result
+from prometheus_client import CollectorRegistry
+from stream_model.broker import Broker
+from stream_model.loop import Loop
+from stream_model.memory import MemoryBroker, MemoryLog
+from stream_model.metrics import Metrics
+from stream_model.plan import Plan
+from stream_model.reports import Reports
+from stream_model_reference import NOW, SECOND, make_plan
+
+GOOD_TEXT = "The operation succeeded. StatusGood (0x0)"
+
+
+def telegraf(item: OpcValue) -> bytes:
+    """A good value as Telegraf writes it."""
+    record = {
+        "fields": {item.variable: item.value, "Quality": GOOD_TEXT},
+        "name": "opc_server",
+        "tags": {"asset": item.asset, "id": "ns=2;i=2"},
+        "timestamp": item.time,
+    }
+    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+
+
+class Runner:
+    """A loop with its metrics, on a broker in memory."""
+
+    def __init__(
+        self,
+        log: MemoryLog,
+        *,
+        plan: Plan | None = None,
+        broker: Broker | None = None,
+        metrics: Metrics | None = None,
+        registry: CollectorRegistry | None = None,
+        lookback_ms: int = 60_000,
+        clock: Callable[[], int] = lambda: NOW,
+    ) -> None:
+        self.log = log
+        self.registry = registry or CollectorRegistry()
+        self.broker = broker or MemoryBroker(log)
+        self.rounds = 0
+        self.settled: list[frozenset[int]] = []
+        logger = structlog.get_logger()
+        self.loop = Loop(
+            self.broker,
+            plan or make_plan(),
+            topic="opc",
+            horizon_ns=60 * SECOND,
+            lookback_ms=lookback_ms,
+            metrics=metrics or Metrics(self.registry),
+            reports=Reports(logger),
+            log=logger,
+            on_round=self._round,
+            on_settled=self.settled.append,
+            clock=clock,
+        )
+
+    def _round(self) -> None:
+        self.rounds += 1
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Open the broker, run the loop until something holds, and close."""
+        await self.broker.open()
+        try:
+            async with asyncio.timeout(20):
+                while not condition():
+                    await self.loop.round()
+        finally:
+            await self.broker.close()
+
+    async def drain(self) -> None:
+        """Run until everything in the log is committed."""
+        await self.until(lambda: drained(self.log))
+
+    def metric(self, name: str, **labels: str) -> float:
+        """A metric's value, 0 where it is not there yet."""
+        return self.registry.get_sample_value(f"stream_model_{name}", labels) or 0.0
+
+
+def drained(log: MemoryLog) -> bool:
+    return all(
+        log.offsets.get(p, 0) >= len(records) for p, records in enumerate(log.input) if records
+    )
+
+
+def results(log: MemoryLog) -> list[ModelResult]:
+    return [decode_result(record.value or b"") for topic in log.results for record in topic]
+
+
+async def fill(log: MemoryLog, items: Iterable[OpcValue]) -> None:
+    """Put values into the log, each asset in a partition of its own as far as there are."""
+    for item in items:
+        await log.produce(
+            ord(item.asset[0]) % log.partitions,
+            telegraf(item),
+            item.asset.encode(),
+            item.time // 10**6,
+        )
