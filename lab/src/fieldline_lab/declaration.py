@@ -1,0 +1,193 @@
+"""The hosts as `lib/` declares them, typed."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fieldline.errors import FieldlineError
+
+EVALUATION_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program by its logical name (or an absolute path) and its arguments, as they are."""
+
+    program: str
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A service of a host."""
+
+    name: str
+    description: str
+    command: Program
+    pre_start: tuple[Program, ...] = ()
+    after: tuple[str, ...] = ()
+    wants: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    wanted_by: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    service_config: Mapping[str, Any] = field(default_factory=dict)
+    unit_config: Mapping[str, Any] = field(default_factory=dict)
+    credentials: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def full_name(self) -> str:
+        """The name with `.service`."""
+        return full_unit_name(self.name)
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """Everything that the unit runs."""
+        return (*self.pre_start, self.command)
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a host, still as data."""
+
+    format: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class HostDeclaration:
+    """A host, whole."""
+
+    name: str
+    address: str
+    prefix: int
+    roles: tuple[str, ...] = ()
+    files: Mapping[str, File] = field(default_factory=dict)
+    units: Mapping[str, Unit] = field(default_factory=dict)
+    users: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    nftables: str = ""
+    secrets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """All hosts, and the network they share."""
+
+    gateway: str
+    prefix: int
+    device: str
+    hosts: Mapping[str, HostDeclaration]
+
+
+def full_unit_name(name: str) -> str:
+    """`telegraf` is `telegraf.service`; a name that has a type already stays."""
+    kinds = (".service", ".target", ".timer", ".socket", ".path", ".mount", ".slice")
+    return name if name.endswith(kinds) else f"{name}.service"
+
+
+def evaluate(worktree: Path, site: Path) -> dict[str, Any]:
+    """What `lib/` makes of the site for the lab: the attribute `lab`, as JSON."""
+    if shutil.which("nix-instantiate") is None:
+        raise FieldlineError(
+            "The lab needs `nix-instantiate` to read the declaration: apt-get install nix-bin."
+        )
+    if not site.is_file():
+        raise FieldlineError(f"There is no site file {site}.")
+    # A path as a Nix expression: one with a blank or a `#` in it can only be written this way.
+    text = str(site).replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${")
+    argv = ["nix-instantiate", "--eval", "--strict", "--json"]
+    # Pure evaluation: no store, so it works for a user who may not write to /nix.
+    argv += ["--store", "dummy://", str(worktree / "lib" / "default.nix")]
+    argv += ["--arg", "site", f'/. + "{text}"', "-A", "lab"]
+    try:
+        done = subprocess.run(
+            argv,
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            timeout=EVALUATION_SECONDS,
+            env={"PATH": os.environ.get("PATH", os.defpath), "HOME": "/nonexistent"},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise FieldlineError(
+            f"The declaration {site} took more than {EVALUATION_SECONDS:.0f} s to evaluate."
+        ) from error
+    if done.returncode:
+        # The other reader refuses the same mistakes, and tells their lines. Loaded only now: it
+        # takes longer than all other imports of the lab together.
+        from fieldline.site.load import load_site
+
+        load_site(site)
+        raise FieldlineError(
+            f"The declaration {site} is refused by lib/, though not by `fieldline site check`.",
+            done.stderr.strip(),
+        )
+    value = json.loads(done.stdout)
+    if not isinstance(value, dict):
+        raise FieldlineError("lib/ gives no hosts for the lab.", done.stdout[:200])
+    return value
+
+
+def parse(value: Mapping[str, Any]) -> Declaration:
+    """The typed form of what `evaluate` gave. FieldlineError where a key is missing or wrong."""
+    try:
+        hosts = {name: _host(name, host) for name, host in value["hosts"].items()}
+        network = value["network"]
+        return Declaration(
+            gateway=str(network["gateway"]),
+            prefix=int(network["prefix"]),
+            device=str(network.get("device") or "eth0"),
+            hosts=hosts,
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise FieldlineError(
+            "lib/ gives the lab a declaration of another form than it knows: the work tree is of"
+            " two minds; check out one commit whole.",
+            f"{type(error).__name__}: {error}",
+        ) from error
+
+
+def _host(name: str, value: Mapping[str, Any]) -> HostDeclaration:
+    return HostDeclaration(
+        name=name,
+        address=value["address"],
+        prefix=int(value["prefix"]),
+        roles=tuple(value.get("roles", ())),
+        files={
+            path: File(file["format"], file["value"])
+            for path, file in value.get("files", {}).items()
+        },
+        units={unit: _unit(unit, body) for unit, body in value.get("units", {}).items()},
+        users=dict(value.get("users", {})),
+        nftables=value.get("nftables") or "",
+        secrets=tuple(value.get("secrets", ())),
+    )
+
+
+def _program(value: Mapping[str, Any]) -> Program:
+    return Program(value["program"], tuple(str(a) for a in value.get("arguments", ())))
+
+
+def _unit(name: str, value: Mapping[str, Any]) -> Unit:
+    def names(key: str) -> tuple[str, ...]:
+        return tuple(full_unit_name(entry) for entry in value.get(key, ()))
+
+    return Unit(
+        name=name,
+        description=value.get("description") or name,
+        command=_program(value["command"]),
+        pre_start=tuple(_program(entry) for entry in value.get("preStart", ())),
+        after=names("after"),
+        wants=names("wants"),
+        requires=names("requires"),
+        wanted_by=names("wantedBy"),
+        environment={k: str(v) for k, v in value.get("environment", {}).items()},
+        service_config=dict(value.get("serviceConfig", {})),
+        unit_config=dict(value.get("unitConfig", {})),
+        credentials=dict(value.get("credentials", {})),
+    )

@@ -1,0 +1,1 @@
+"""`fieldline demo`: boots a site, shows what flows, and judges at the end if all of it arrived."""

@@ -1,0 +1,50 @@
+"""How the lab tells what it does: a live line on a terminal, plain lines anywhere else."""
+
+import sys
+import time
+from contextlib import AbstractContextManager
+from typing import Self
+
+from rich.console import Console
+from rich.status import Status
+
+LINE_SECONDS = 5.0
+
+
+class Progress(AbstractContextManager["Progress"]):
+    """Says what happens, to standard error."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._quiet = quiet
+        self._status: Status | None = None
+        self._said = ""
+        self._when = 0.0
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal and not self._quiet:
+            self._status = self._console.status("")
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status:
+            self._status.stop()
+            self._status = None
+
+    def note(self, text: str) -> None:
+        """Something that stays on the screen."""
+        if not self._quiet:
+            self._console.print(text, markup=False, soft_wrap=True)
+
+    def now(self, text: str) -> None:
+        """What is going on; told again only when it has changed."""
+        if self._quiet or text == self._said:
+            return
+        if self._status:
+            self._status.update(text)
+        elif time.monotonic() - self._when < LINE_SECONDS:
+            return
+        else:
+            print(text, file=sys.stderr, flush=True)
+        self._said, self._when = text, time.monotonic()
