@@ -37,4 +37,4 @@ check: lint  ## lint, unit and Nix tests; under a minute
 test: check  ## everything, on real servers and lab hosts (as root)
 	@$(BIN)/fieldline parts
 	@$(BIN)/pytest -q -m "servers or kafka" $(wildcard pkgs/*/tests)
-	@$(BIN)/pytest -q tests/lab
+	@$(BIN)/pytest -q tests/lab tests/plant

@@ -1,7 +1,7 @@
 """The steps of the README as it tells them: code blocks whose info string names a file.
 
-A block ```` ```toml site.toml ```` is appended to that file, one ```` ```toml site.toml replaces KEY ```` replaces the
-line that sets KEY, and one that names a file which is not there creates it.
+A block ```` ```toml site.toml ```` is appended to that file, or becomes it if there is none; one
+```` ```toml site.toml replaces KEY ```` replaces the line that sets KEY.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ with subtest("a value that is not stored is noticed"):
     since = db.succeed("date +%s%N").strip()
     db.succeed("fieldline wait --fresh-within 10s")
     collector.succeed("systemctl stop telegraf.service")
-    # Two seconds of values that nobody collects: there is no event to wait for, time itself is the fault.
+    # Two seconds that nobody collects: no event to wait for, time itself is the fault.
     opc.succeed("sleep 2")
     collector.succeed("systemctl start telegraf.service")
     db.succeed("fieldline wait --fresh-within 20s")

@@ -1,0 +1,19 @@
+"""The real plant on lab hosts: needs root and the parts, and fails without them."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from fieldline_lab.elevate import find_tools
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# The steps of the README are read where its other tests are.
+sys.path.insert(0, str(ROOT / "tests" / "docs"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _root() -> None:
+    assert os.geteuid() == 0, "lab hosts need root: run `sudo make test`"
+    find_tools()

@@ -1,0 +1,31 @@
+"""The scenarios of the NixOS VM tests, on lab hosts."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fieldline_lab.driver import run_scenario
+from fieldline_lab.lab import Lab
+
+ROOT = Path(__file__).resolve().parents[2]
+SCENARIOS = sorted(
+    path for path in (ROOT / "tests" / "scenarios").glob("*.py") if path.name != "prelude.py"
+)
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    lab = Lab.from_worktree(ROOT, name="scenarios")
+    try:
+        yield lab
+    finally:
+        lab.down(purge=True)
+
+
+def test_there_are_scenarios() -> None:
+    assert {path.stem for path in SCENARIOS} >= {"boot", "chain", "restart"}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)
+def test_scenario(scenario: Path, lab: Lab) -> None:
+    run_scenario(scenario, lab)
