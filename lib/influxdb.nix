@@ -39,7 +39,15 @@ in
           "${directory}/engine"
         ];
       };
+      postStart = [
+        {
+          program = "fieldline";
+          arguments = [ "ready" "influxdb" "--url" plant.influxdbUrl ];
+        }
+      ];
       serviceConfig = {
+        # Waiting for it is the start: files that are recovered after a power cut take minutes.
+        TimeoutStartSec = "infinity";
         StateDirectory = "influxdb2";
         StateDirectoryMode = "0700";
         # It snapshots its cache when it stops.

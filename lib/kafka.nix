@@ -131,11 +131,19 @@ in
         }
       ];
       command = { program = "kafka-server"; arguments = [ configuration ]; };
+      postStart = [
+        {
+          program = "fieldline";
+          arguments = [ "ready" "kafka" "--bootstrap-servers" plant.bootstrap ];
+        }
+      ];
       serviceConfig = {
         StateDirectory = "apache-kafka";
         StateDirectoryMode = "0700";
         # The JVM ends with 143 on SIGTERM.
         SuccessExitStatus = [ 0 143 ];
+        # Waiting for it is the start: a log that is recovered after a power cut takes minutes.
+        TimeoutStartSec = "infinity";
         # It closes its segments; killed amid that, it recovers each of them at the next start.
         TimeoutStopSec = "60s";
         # The JIT writes code.

@@ -28,13 +28,15 @@ rec {
     , requires ? [ ]
     , environment ? { }
     , preStart ? [ ]
+      # A unit is ready when these have ended: for servers that don't tell it themselves.
+    , postStart ? [ ]
     , command
     , serviceConfig ? { }
     , unitConfig ? { }
     , credentials ? { }
     }:
     {
-      inherit description requires environment preStart command credentials;
+      inherit description requires environment preStart postStart command credentials;
       # Addresses are bound and connected to: the network must be configured, not only begun.
       after = [ "network-online.target" ] ++ after;
       wants = [ "network-online.target" ] ++ wants;

@@ -101,6 +101,7 @@ UNIT = Unit(
     description="100% Telegraf",
     command=Program("telegraf", ("--config", "/etc/telegraf/a b.toml")),
     pre_start=(Program("kafka-storage", ("format",)), Program("fieldline")),
+    post_start=(Program("fieldline", ("ready", "kafka")),),
     after=("network-online.target", "apache-kafka.service"),
     wants=("network-online.target",),
     requires=("x.service",),
@@ -134,6 +135,7 @@ def test_a_whole_unit() -> None:
         "ExecStartPre=/opt/fieldline/bin/kafka-storage format\n"
         "ExecStartPre=/opt/fieldline/bin/fieldline\n"
         'ExecStart=/opt/fieldline/bin/telegraf --config "/etc/telegraf/a b.toml"\n'
+        "ExecStartPost=/opt/fieldline/bin/fieldline ready kafka\n"
         "CapabilityBoundingSet=\n"
         "DynamicUser=true\n"
         "RestartPreventExitStatus=78\n"

@@ -30,6 +30,7 @@ class Unit:
     description: str
     command: Program
     pre_start: tuple[Program, ...] = ()
+    post_start: tuple[Program, ...] = ()
     after: tuple[str, ...] = ()
     wants: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
@@ -47,7 +48,7 @@ class Unit:
     @property
     def programs(self) -> tuple[Program, ...]:
         """Everything that the unit runs."""
-        return (*self.pre_start, self.command)
+        return (*self.pre_start, self.command, *self.post_start)
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,7 @@ def _unit(name: str, value: Mapping[str, Any]) -> Unit:
         description=value.get("description") or name,
         command=_program(value["command"]),
         pre_start=tuple(_program(entry) for entry in value.get("preStart", ())),
+        post_start=tuple(_program(entry) for entry in value.get("postStart", ())),
         after=names("after"),
         wants=names("wants"),
         requires=names("requires"),

@@ -92,6 +92,7 @@ def render(unit: Unit, path_of: Callable[[str], str]) -> str:
     ]
     body += [f"ExecStartPre={command_line(entry, path_of)}" for entry in unit.pre_start]
     body.append(f"ExecStart={command_line(unit.command, path_of)}")
+    body += [f"ExecStartPost={command_line(entry, path_of)}" for entry in unit.post_start]
     body += _settings(unit.service_config)
     return "\n".join(["[Unit]", *head, "", "[Service]", *body, ""])
 
