@@ -31,7 +31,7 @@ lint: install  ## format, lint and types, without changing anything
 
 .PHONY: check
 check: lint  ## lint, unit and Nix tests; under a minute
-	@$(BIN)/pytest -q -m "not servers and not kafka" $(UNIT)
+	@$(BIN)/pytest -q -n 2 --dist loadgroup -m "not servers and not kafka" $(UNIT)
 
 .PHONY: test
 test: check  ## everything, on real servers and lab hosts (as root)

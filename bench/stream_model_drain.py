@@ -12,13 +12,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import platform
 import random
-import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -85,11 +87,6 @@ def measure(count: int, work: Callable[[], int]) -> dict[str, float]:
         "cpu_s_per_100k": round(cpu / count * 1e5, 3),
         "results": results,
     }
-
-
-def rss_mb() -> float:
-    """The largest resident size so far, MB."""
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
 
 
 def pure(values: Sequence[OpcValue], plan: Plan, batch: int) -> dict[str, float]:
@@ -178,8 +175,8 @@ class Bench:
         return self.registry.get_sample_value(name, labels) or 0
 
 
-async def drain(bench: Bench, made: Sequence[tuple[bytes, bytes]]) -> dict[str, float]:
-    """Fill the topic, then drain it."""
+async def fill(bench: Bench, made: Sequence[tuple[bytes, bytes]]) -> None:
+    """Create the topics and put the records there."""
     from aiokafka import AIOKafkaProducer
 
     await bench.topics()
@@ -194,6 +191,11 @@ async def drain(bench: Bench, made: Sequence[tuple[bytes, bytes]]) -> dict[str, 
             batch = producer.create_batch()
     await producer.send_batch(batch, bench.settings.input, partition=0)
     await producer.stop()
+
+
+async def drain(bench: Bench, made: Sequence[tuple[bytes, bytes]]) -> dict[str, float]:
+    """Drain a topic with a loop in this process."""
+    await fill(bench, made)
     broker = KafkaBroker(bench.settings)
     await broker.open()
     loop = bench.loop(broker)
@@ -207,6 +209,48 @@ async def drain(bench: Bench, made: Sequence[tuple[bytes, bytes]]) -> dict[str, 
     return {
         "inputs_per_s": round(len(made) / wall),
         "cpu_s_per_100k": round(cpu / len(made) * 1e5, 3),
+    }
+
+
+def service(bench: Bench, made: Sequence[tuple[bytes, bytes]], port: int) -> dict[str, float]:
+    """Drain a topic with the service in a process of its own, its start included."""
+    asyncio.run(fill(bench, made))
+    settings = bench.settings
+    begin = time.perf_counter()
+    options = {
+        "site": settings.site,
+        "bootstrap-servers": settings.bootstrap_servers,
+        "input": settings.input,
+        "output": settings.output,
+        "dead-letter": settings.dead_letter,
+        "group": settings.group,
+        "metrics": f"127.0.0.1:{port}",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stream_model", *(f"--{k}={v}" for k, v in options.items())],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    used = f'stream_model_inputs_total{{kind="used"}} {float(len(made))}'
+    text = ""
+    while used not in text:
+        time.sleep(0.05)
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+                text = answer.read().decode()
+        except OSError:
+            text = ""
+    wall = time.perf_counter() - begin
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    # utime and stime, proc(5): the 14th and 15th field, counted from the pid.
+    cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    process.terminate()
+    process.wait()
+    return {
+        "seconds_with_start": round(wall, 2),
+        "cpu_s_with_start": round(cpu, 2),
+        "rss_mb": round(int(peak.split()[1]) / 1024, 1),
     }
 
 
@@ -286,9 +330,8 @@ def main() -> None:
         figures[f"single_{label}"] = pure(values[: options.inputs // 20], plan, 1)
         figures[f"replay_{label}"] = replayed(values, plan)
         figures[f"records_{label}"] = records(made, plan, 5000)
-    figures["rss_mb_pure"] = rss_mb()
     if options.kafka:
-        from stream_model_kafka import RealKafka
+        from stream_model_kafka import RealKafka, free_ports
 
         plan = plan_for(["Sensors"])
         made = messages(options.inputs, ["Sensors"])
@@ -300,12 +343,14 @@ def main() -> None:
                     asyncio.run(drain(Bench(kafka.address, f"drain{n}", plan), made))
                     for n in range(3)
                 ]
+                figures["service"] = service(
+                    Bench(kafka.address, "service", plan), made, free_ports(1)[0]
+                )
                 figures["latency"] = asyncio.run(
                     latency(Bench(kafka.address, "latency", plan), 10_000, 1000)
                 )
             finally:
                 kafka.kill()
-        figures["rss_mb_loop"] = rss_mb()
     print(json.dumps(figures, indent=1))
 
 

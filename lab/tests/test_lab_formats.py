@@ -9,6 +9,8 @@ import pytest
 from fieldline.errors import FieldlineError
 from fieldline_lab.declaration import File
 from fieldline_lab.formats import render
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def test_toml_comes_back() -> None:
@@ -16,6 +18,30 @@ def test_toml_comes_back() -> None:
         "agent": {"interval": "1s", "n": 3, "on": True},
         "inputs": {"opcua_listener": [{"nodes": [{"name": "Ä b", "id": "i=2"}]}, {"nodes": []}]},
     }
+    assert tomllib.loads(render(File("toml", value), "/x")) == value
+
+
+def test_toml_has_a_header_for_each_table_however_short() -> None:
+    value = {
+        "inputs": {"internal": [{"a": 1, "tags": {"x.y": "z"}}, {}]},
+        "secretstores": {"s": [{}]},
+    }
+    text = render(File("toml", value), "/x")
+    assert tomllib.loads(text) == value
+    assert text.count("[[inputs.internal]]") == 2
+    assert "[[secretstores.s]]" in text
+    assert "{" not in text
+
+
+TOML = st.recursive(
+    st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(max_size=5), TOML))
+def test_any_toml_comes_back(value: dict[str, Any]) -> None:
     assert tomllib.loads(render(File("toml", value), "/x")) == value
 
 

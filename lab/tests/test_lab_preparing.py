@@ -1,16 +1,18 @@
 """What is prepared without root: the declaration, programs, packages, the plan."""
 
 import json
+import os
 import shutil
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fieldline.errors import FieldlineError
-from fieldline_lab import elevate, packages, plan, programs
+from fieldline_lab import commands, elevate, packages, plan, programs
 from fieldline_lab.declaration import evaluate, parse
 from fieldline_lab.names import LabNames
 from fieldline_lab.plan import Plan
@@ -118,6 +120,7 @@ def test_wrappers(tmp_path: Path) -> None:
 def test_kafkas_wrapper_splits_its_options(tmp_path: Path) -> None:
     built = programs.build([], tmp_path, tmp_path, {"kafka": Path("/cache/kafka")})
     text = built.scripts["kafka-server"].replace("exec ", "exec echo ")
+    assert programs.KAFKA_CLASSES in text
     done = subprocess.run(
         ["sh", "-c", text, "kafka-server", "/etc/server properties"],
         env={"KAFKA_OPTS": "-Xmx1m -Da=b"},
@@ -164,6 +167,33 @@ def test_packages_are_installed_once_per_state_of_their_sources(tmp_path: Path) 
     assert packages.prepare(tmp_path, notes.append) == second
 
 
+def test_packages_that_a_lab_runs_on_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages, "RUNTIME_ROOT", tmp_path / "run")
+    monkeypatch.setattr(packages, "KEPT", 1)
+    cache = tmp_path / "cache"
+    for age, name in enumerate(["newest", "middle", "oldest"]):
+        (cache / name).mkdir(parents=True)
+        os.utime(cache / name, (1000 - age, 1000 - age))
+    (tmp_path / "run" / "abc").mkdir(parents=True)
+    binds = {str(cache / "oldest"): "/opt/fieldline/packages"}
+    (tmp_path / "run" / "abc" / "plan.json").write_text(json.dumps({"binds": binds}))
+    packages._remove_old(cache)
+    assert {path.name for path in cache.iterdir()} == {"newest", "oldest"}
+
+
+def test_hosts_complete_from_the_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "default.nix").touch()
+    (tmp_path / "site.toml").write_text("[hosts.db]\n[hosts.collector]\n[hosts.core]\n")
+    monkeypatch.chdir(tmp_path)
+    context = SimpleNamespace(params={"site": None, "name": "default"})
+    assert commands._complete_host(context, "c") == ["collector", "core"]  # type: ignore[arg-type]
+    (tmp_path / "site.toml").write_text("broken")
+    assert commands._complete_host(context, "") == []  # type: ignore[arg-type]
+
+
 def test_a_package_that_cannot_be_built_is_told(tmp_path: Path) -> None:
     _package(tmp_path, "one", "")
     (tmp_path / "pkgs" / "one" / "pyproject.toml").write_text("[project]\nname = 3\n")
@@ -180,6 +210,13 @@ def test_a_python_that_hosts_cannot_read_is_refused(
     (tmp_path / "bin" / "python").symlink_to("/home/user/.pyenv/bin/python3")
     monkeypatch.setattr(packages.sys, "prefix", str(tmp_path))
     with pytest.raises(FieldlineError, match="/usr/bin/python3 -m venv"):
+        packages.environment()
+    (tmp_path / "bin" / "python").unlink()
+    (tmp_path / "bin" / "python").symlink_to("/usr/bin/python3")
+    tmp_path.chmod(0o755)
+    assert packages.environment() == tmp_path
+    tmp_path.chmod(0o750)
+    with pytest.raises(FieldlineError, match=r"chmod -R o\+rX"):
         packages.environment()
     (tmp_path / "pyvenv.cfg").unlink()
     with pytest.raises(FieldlineError, match="virtual environment"):

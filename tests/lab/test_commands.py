@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import shutil
 import subprocess
 from pathlib import Path
@@ -40,8 +41,8 @@ def test_up_status_exec_logs_down(tree: WorkTree) -> None:
     done = tree.cli("down")
     assert (done.returncode, done.stdout) == (0, "The lab is down.\n")
     assert traces(names) == before == nothing(names)
-    # The data stay, and so the log of a lab that is off can still be read by journalctl.
-    assert (names.state / "hosts" / "alpha" / "var" / "log" / "journal").is_dir()
+    # The data stay, and with them the logs.
+    assert "Started server.service" in tree.cli("logs", "alpha", "server").stdout
     assert tree.cli("down").stdout == "The lab was not up.\n"
     assert tree.cli("down", "--purge").returncode == 0
     assert not names.state.exists()
@@ -79,7 +80,7 @@ def test_a_changed_declaration_restarts_what_it_concerns_when_asked_to(tree: Wor
     tree.change(change)
     done = tree.cli("up")
     assert done.returncode == 1
-    assert "another declaration of beta-two" in done.stderr
+    assert "another declaration, or other code, of beta-two" in done.stderr
     assert (lab.hosts["alpha"].leader(), lab.hosts["beta-two"].leader()) == (alpha, beta)
 
     assert tree.cli("up", "--restart").returncode == 0
@@ -214,6 +215,27 @@ def test_two_labs_of_one_site_by_name(tree: WorkTree) -> None:
         )
     finally:
         assert tree.cli("down", "--purge", "--name", "second").returncode == 0
+
+
+def test_a_shell_is_on_the_terminal_and_gives_its_exit_code(tree: WorkTree) -> None:
+    tree.cli("up")
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        ["setsid", "--ctty", "--wait", *tree.argv("shell", "alpha")],
+        cwd=tree.path,
+        env=tree.environment(TERM="xterm"),
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+    )
+    os.close(follower)
+    with os.fdopen(leader, "rb+", buffering=0) as terminal:
+        seen = b""
+        while not seen.endswith(b"# "):
+            seen += terminal.read(1)
+        assert b"root@alpha" in seen
+        terminal.write(b"test -t 0 && test $TERM = xterm && exit 9\n")
+        assert process.wait(SECONDS) == 9
 
 
 def _tools_without_sudo(folder: Path) -> Path:

@@ -74,6 +74,15 @@ def test_the_firewall_lets_through_what_is_declared_and_nothing_else(lab: Lab) -
     assert connect(lab.hosts["alpha"], "localhost", CLOSED_PORT)[0] == 0
 
 
+def test_systemds_own_address_filter_works_in_a_host(lab: Lab) -> None:
+    run = ["systemd-run", "--quiet", "--wait", "--pipe", "--collect"]
+    client = ["/usr/bin/python3", "-c", CONNECT, "127.0.0.1", str(OPEN_PORT), DROPPED_SECONDS]
+    alpha = lab.hosts["alpha"]
+    assert alpha.exec([*run, *client], timeout=30).returncode == 0
+    denied = alpha.exec([*run, "--property=IPAddressDeny=any", *client], timeout=30)
+    assert denied.returncode == 1
+
+
 def test_a_host_knows_the_others_by_name_and_no_way_out(lab: Lab) -> None:
     beta = lab.hosts["beta-two"]
     assert connect(beta, "alpha", OPEN_PORT)[0] == 0

@@ -3,7 +3,8 @@ for order in [[opc, collector, db], [collector, db, opc], [db, opc, collector]]:
     with subtest("values flow, whichever host comes first"):
         for machine in order:
             machine.start()
-            machine.wait_for_unit("multi-user.target")
+            # Not multi-user.target: it waits for services, and those for hosts that are still off.
+            machine.wait_for_unit("nftables.service")
         wait_for_plant()
         db.succeed("fieldline wait --fresh-within 60s")
         for machine in order:

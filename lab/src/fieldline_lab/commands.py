@@ -12,13 +12,14 @@ from typing import Annotated, Never
 import typer
 from fieldline.errors import FieldlineError
 
-from . import elevate, lab
+from . import elevate, lab, sweep
 from .host import Host
 from .lab import UP_SECONDS, Lab
 from .names import DEFAULT_NAME, LabNames, find_worktree
 from .plan import Plan, plan_file, prepare
 from .progress import Progress
 from .report import show_status, show_up
+from .state import Store
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -249,12 +250,12 @@ def logs(
     if not elevate.is_root():
         rest = [host, *([unit] if unit else []), *arguments]
         elevate.run_as_root(_again("logs", names, *rest), f"read the log of {host}")
-    the_host = _host(names, host)
     argv = ["journalctl", "--no-pager", *arguments, *([f"--unit={unit}"] if unit else [])]
-    if the_host.running:
-        argv = the_host.command(argv)
+    journal = Store(names.state).host(host) / "var" / "log" / "journal"
+    if host in sweep.running(names) or not journal.is_dir():
+        argv = _host(names, host).command(argv)
     else:
-        argv.append(f"--directory={the_host.data / 'log' / 'journal'}")
+        argv.append(f"--directory={journal}")
     _replace(argv)
 
 

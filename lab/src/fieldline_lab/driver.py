@@ -163,11 +163,15 @@ class Machine:
         self._say(f"{self.name}: waiting for unit {unit}")
         name = unit if "." in unit else f"{unit}.service"
 
+        last = ""
+
         def state() -> str:
-            status, output = self.systemctl(f"--no-pager show {shlex.quote(name)} -p ActiveState")
-            if status:
-                raise ScenarioError(f"{self.name}: no state of the unit {name}")
-            return output.strip().removeprefix("ActiveState=")
+            nonlocal last
+            command = f"systemctl --no-pager show {shlex.quote(name)} -p ActiveState"
+            status, output, errors = self._run(command, TIMEOUT)
+            # A systemd that cannot answer, early in a boot, is waited for like the unit itself.
+            last = f"systemctl ended with {status}: {errors.strip()}" if status else output.strip()
+            return "" if status else output.strip().removeprefix("ActiveState=")
 
         def active() -> bool | None:
             now = state()
@@ -184,7 +188,7 @@ class Machine:
 
         if user is not None:
             raise ScenarioError("lab hosts have no user managers")
-        self._retry(active, timeout, lambda: f'{self.name}: unit "{name}" is not active')
+        self._retry(active, timeout, lambda: f'{self.name}: unit "{name}": {last}')
 
     def wait_for_open_port(
         self, port: int, addr: str = "localhost", timeout: int = TIMEOUT

@@ -17,7 +17,7 @@ def render(file: File, path: str) -> str:
             case "text":
                 return str(file.value)
             case "toml":
-                return tomli_w.dumps(file.value)
+                return _toml(file.value)
             # JSON is YAML too, and needs no second writer.
             case "json" | "yaml":
                 return json.dumps(file.value, indent=2, ensure_ascii=False) + "\n"
@@ -33,6 +33,33 @@ def render(file: File, path: str) -> str:
             f"The value of {path} cannot be written as {file.format}.", str(error)
         ) from error
     raise FieldlineError(f"{path} has the format {file.format!r}, which the lab does not know.")
+
+
+def _toml(value: Mapping[str, Any], path: tuple[str, ...] = ()) -> str:
+    """TOML with each table under a header of its own.
+
+    tomli-w writes a short array of tables in line, which Telegraf takes for no plugin at all,
+    without a word.
+    """
+    tables = {key: entry for key, entry in value.items() if isinstance(entry, Mapping)}
+    arrays = {
+        key: entry
+        for key, entry in value.items()
+        if isinstance(entry, list) and entry and all(isinstance(one, Mapping) for one in entry)
+    }
+    plain = {key: entry for key, entry in value.items() if key not in tables | arrays}
+    text = tomli_w.dumps(plain)
+    for key, entry in tables.items():
+        text += f"\n[{_toml_key(*path, key)}]\n{_toml(entry, (*path, key))}"
+    for key, entries in arrays.items():
+        for one in entries:
+            text += f"\n[[{_toml_key(*path, key)}]]\n{_toml(one, (*path, key))}"
+    return text
+
+
+def _toml_key(*parts: str) -> str:
+    """A dotted key, quoted where it must be."""
+    return ".".join(tomli_w.dumps({part: 0}).removesuffix(" = 0\n") for part in parts)
 
 
 def scalar(value: Any) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fieldline.errors import FieldlineError
 
-from . import forward, rootfs, waiting
+from . import forward, nspawn, rootfs, waiting
 from .cgroup import Cgroup
 from .lock import LabLock, held_descriptors
 from .names import NETNS_ROOT
@@ -31,7 +31,6 @@ STOP_SECONDS = 75.0
 TICK_SECONDS = 0.005
 # systemd's signal for an orderly poweroff.
 POWEROFF = signal.SIGRTMIN + 4
-NSPAWN_RUN = Path("/run/systemd/nspawn")
 
 # Whoever exec's into a host is root there, but must not set the machine's clock from within.
 _BOUNDING = "-sys_time,-sys_module,-sys_rawio,-wake_alarm"
@@ -133,10 +132,6 @@ class Host:
             time.sleep(TICK_SECONDS)
 
     def _nspawn(self, root: Root) -> list[str]:
-        def bind(kind: str, source: str, target: str) -> str:
-            escaped = (path.replace("\\", "\\\\").replace(":", "\\:") for path in (source, target))
-            return f"--{kind}={':'.join(escaped)}"
-
         return [
             "systemd-nspawn",
             "--quiet",
@@ -157,8 +152,7 @@ class Host:
             "--resolv-conf=off",
             "--timezone=off",
             "--link-journal=no",
-            *(bind("bind-ro", source, target) for source, target in root.read_only),
-            *(bind("bind", source, target) for source, target in root.writable),
+            *nspawn.bind_arguments(root),
         ]
 
     def _spawn(
@@ -284,7 +278,7 @@ class Host:
         self._network.detach(self.name, self.address)
         self._cgroup.remove()
         self._forwarders.remove()
-        forget_nspawn(self._plan.names.machine(self.name), self._runtime / "root")
+        nspawn.forget(self._plan.names.machine(self.name), self._runtime / "root")
         if self._notify:
             self._notify.close()
             self._notify = None
@@ -357,17 +351,3 @@ def leader_of(host: Cgroup) -> int | None:
         if len(numbers) > 2 and numbers[-1] == "1":
             return process
     return None
-
-
-def forget_nspawn(machine: str, root: Path) -> None:
-    """Remove what systemd-nspawn leaves in /run when it is killed."""
-    try:
-        (NSPAWN_RUN / "propagate" / machine).rmdir()
-    except OSError:
-        pass
-    try:
-        status = root.stat()
-    except OSError:
-        return
-    lock = NSPAWN_RUN / "locks" / f"inode-{status.st_dev}:{status.st_ino}"
-    lock.unlink(missing_ok=True)

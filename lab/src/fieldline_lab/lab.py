@@ -9,7 +9,7 @@ from typing import Any
 
 from fieldline.errors import FieldlineError
 
-from . import sweep
+from . import cds, sweep
 from .host import BOOT_SECONDS, STOP_SECONDS, Host
 from .lock import LabLock
 from .names import DEFAULT_NAME, LabNames, find_worktree
@@ -138,6 +138,7 @@ class Lab:
         self._save(Record(complete=False), keep_hosts=True)
         if not self.network.exists:
             self.network.create()
+        cds.ensure(self.plan, self.progress.note)
         booted = []
         for name in wanted:
             if not self.hosts[name].running:
@@ -160,7 +161,8 @@ class Lab:
         if changed and not restart:
             raise _KeepLabError(
                 FieldlineError(
-                    f"The lab is up with another declaration of {', '.join(changed)}."
+                    f"The lab is up with another declaration, or other code, of"
+                    f" {', '.join(changed)}."
                     " `fieldline lab up --restart` restarts what has changed,"
                     " `fieldline lab down` ends the lab."
                 )

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from fieldline.errors import FieldlineError
 
-from .state import write
+from .names import RUNTIME_ROOT
+from .state import read_json, write
 
-# Sets of packages kept beside the current one: labs of this work tree may still run on them.
+# Sets of packages kept though no lab runs on them: for going back and forth in the sources.
 KEPT = 5
 # Where a service that is not root and has no home folder can read a Python from.
 PYTHON_PLACES = (Path("/usr"), Path("/nix/store"))
@@ -45,6 +46,12 @@ def environment() -> Path:
             f"The virtual environment {folder} is made from {python}, which the hosts' services may"
             " not read. Make it with `/usr/bin/python3 -m venv .venv`."
         )
+    for path in (folder, *(folder / "lib").glob("python*/site-packages")):
+        if path.stat().st_mode & 0o005 != 0o005:
+            raise FieldlineError(
+                f"The hosts' services, which are not root, may not read {path}:"
+                f" `chmod -R o+rX {folder}`."
+            )
     return folder
 
 
@@ -82,9 +89,17 @@ def prepare(worktree: Path, note: Callable[[str], None]) -> Packages:
         _install(folders, venv, target)
     else:
         os.utime(target)
-    for old in sorted(cache.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+    _remove_old(cache)
     return Packages(target, venv)
+
+
+def _remove_old(cache: Path) -> None:
+    """Remove the sets of packages that were used longest ago, but for those that a lab runs on."""
+    running = [read_json(path).get("binds", {}) for path in RUNTIME_ROOT.glob("*/plan.json")]
+    used = {source for binds in running for source in binds}
+    unused = [path for path in cache.iterdir() if str(path) not in used]
+    for path in sorted(unused, key=lambda path: path.stat().st_mtime)[:-KEPT]:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _install(folders: list[Path], venv: Path, target: Path) -> None:

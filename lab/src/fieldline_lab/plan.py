@@ -54,6 +54,12 @@ class Plan:
         """What a person should reach on a host: name → port there."""
         return self.ports.get(host, {})
 
+    @property
+    def kafka_classes(self) -> Path | None:
+        """The archive of Kafka's classes, made or not (see `cds`); None where no Kafka runs."""
+        key = programs.kafka_key(self.programs)
+        return self.names.worktree / ".lab" / ".java" / f"{key}.jsa" if key else None
+
     def fingerprint(self, host: str) -> str:
         """A hash of all that decides how the host is rendered: equal means nothing changed."""
         everything = {

@@ -1,5 +1,6 @@
 """The programs that a host finds in /opt/fieldline/bin, and what must be bound for them."""
 
+import hashlib
 import shlex
 import shutil
 from collections.abc import Iterable, Mapping
@@ -22,7 +23,9 @@ PARTS = {
 }
 # Programs that are used where the machine has them; units that need them are left out elsewhere.
 OPTIONAL = ("grafana",)
-_KAFKA_CLASSES = {"kafka-server": "kafka.Kafka", "kafka-storage": "kafka.tools.StorageTool"}
+# See `cds`.
+KAFKA_CLASSES = f"{OPT}/cds/kafka.jsa"
+_KAFKA_MAIN = {"kafka-server": "kafka.Kafka", "kafka-storage": "kafka.tools.StorageTool"}
 
 
 @dataclass
@@ -68,7 +71,7 @@ def build(used: Iterable[str], packages: Path, venv: Path, parts: Mapping[str, P
             programs.scripts[name] = f'#!/bin/sh\nexec {OPT}/parts/{part}/bin/{name} "$@"\n'
     if "kafka" in parts:
         java = _java(programs)
-        for name, main in _KAFKA_CLASSES.items():
+        for name, main in _KAFKA_MAIN.items():
             programs.scripts[name] = _kafka(name, java, main)
     for name in OPTIONAL:
         found = shutil.which(name)
@@ -107,10 +110,27 @@ def _kafka(name: str, java: str, main: str) -> str:
     flags = "" if name == "kafka-server" else " -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
     return (
         "#!/bin/sh\n"
+        f"classes={KAFKA_CLASSES}\n"
+        '[ ! -r "$classes" ] || KAFKA_OPTS="-XX:SharedArchiveFile=$classes $KAFKA_OPTS"\n'
         "# KAFKA_OPTS holds several options, and is to be split.\n"
         f"exec {shlex.quote(java)}{flags} $KAFKA_OPTS"
         f" -cp '{OPT}/parts/kafka/libs/*' {main} \"$@\"\n"
     )
+
+
+def kafka_key(programs: Programs) -> str | None:
+    """A hash of what an archive of Kafka's classes is made from: jars, Java, command line."""
+    place = f"{OPT}/parts/kafka"
+    directory = next((source for source, at in programs.binds.items() if at == place), None)
+    if directory is None:
+        return None
+    total = hashlib.sha256(programs.scripts["kafka-server"].encode())
+    jars = sorted(Path(directory, "libs").glob("*.jar"))
+    java = sorted(Path("/usr/lib/jvm").glob("*/lib/server/libjvm.so"))
+    for file in (*jars, *java):
+        status = file.stat()
+        total.update(f"{file} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return total.hexdigest()[:16]
 
 
 def _grafana(binary: Path, programs: Programs) -> str:

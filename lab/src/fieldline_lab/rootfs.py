@@ -8,7 +8,7 @@ from pathlib import Path
 from . import formats, units
 from .declaration import HostDeclaration
 from .plan import SITE_FOLDER, Plan
-from .programs import OPT, Programs
+from .programs import KAFKA_CLASSES, OPT, Programs
 from .state import Store
 
 # What a host has of the machine's systemd. Everything else that packages of the machine put under
@@ -107,6 +107,8 @@ def render(plan: Plan, host: HostDeclaration, store: Store, runtime: Path) -> Ro
     for pattern in MACHINE_ETC:
         read_only += [(str(path), str(path)) for path in sorted(Path("/etc").glob(pattern))]
     read_only.append((str(_stock(runtime)), str(SYSTEM_UNITS)))
+    if plan.kafka_classes and plan.kafka_classes.exists():
+        read_only.append((str(plan.kafka_classes), KAFKA_CLASSES))
     nothing = runtime / "nothing"
     nothing.mkdir(exist_ok=True)
     # What the machine's packages generate at boot, such as a unit per PostgreSQL cluster.

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from . import nspawn
 from .cgroup import Cgroup
-from .host import POWEROFF, STOP_SECONDS, forget_nspawn, leader_of
+from .host import POWEROFF, STOP_SECONDS, leader_of
 from .names import LabNames
 from .network import Network
 from .process import run
@@ -67,7 +68,8 @@ def destroy(names: LabNames) -> None:
         whole = Cgroup(names.cgroup())
         whole.kill()
         for host in hosts(names):
-            forget_nspawn(names.machine(host), names.runtime / "hosts" / host / "root")
+            nspawn.forget(names.machine(host), names.runtime / "hosts" / host / "root")
+        nspawn.forget(names.machine("kafka.cds"), names.runtime / "cds" / "root")
         whole.remove()
         Network(names, "", 0, "").destroy()
         remove_tree(names.runtime)

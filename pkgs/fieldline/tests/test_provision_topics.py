@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fieldline.errors import FieldlineError
+from fieldline.provision import topics as topics_module
 from fieldline.provision.report import Action, Waiting, show
 from fieldline.provision.topics import (
     DEAD_LETTER,
@@ -59,6 +60,35 @@ async def test_missing_topics_are_created_and_then_left_alone() -> None:
     again = await ensure_topics(admin, declared)
     assert set(outcomes(again).values()) == {"unchanged"}
     assert admin.changes == []
+
+
+async def test_it_waits_until_the_broker_shows_what_it_has_accepted() -> None:
+    class SlowAdmin(MemoryAdmin):
+        asked = 0
+
+        async def partitions(self, names: Sequence[str]) -> dict[str, int]:
+            self.asked += 1
+            shown = await super().partitions(names)
+            return {} if self.asked < 4 else shown
+
+    admin = SlowAdmin()
+    await ensure_topics(admin, declared_topics(SITE))
+    assert admin.asked == 4
+
+
+async def test_a_broker_that_does_not_do_what_it_accepts_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class DeafAdmin(MemoryAdmin):
+        async def set_configs(self, changes: Mapping[str, Mapping[str, str]]) -> None:
+            pass
+
+    monkeypatch.setattr(topics_module, "_SHOWN_SECONDS", 0.1)
+    admin = DeafAdmin()
+    await ensure_topics(admin, declared_topics(SITE))
+    admin.topics["opc"][1]["retention.ms"] = "1"
+    with pytest.raises(FieldlineError, match="settings of opc, but does not show"):
+        await ensure_topics(admin, declared_topics(SITE))
 
 
 async def test_only_what_differs_is_set() -> None:

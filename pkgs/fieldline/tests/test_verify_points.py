@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
+import pytest
 from fieldline.verify.points import Points, joined, no_points, points, positions, settled
+from fieldline.verify.run import spans
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,3 +53,11 @@ def test_nothing_joins_and_settles_to_nothing() -> None:
     assert len(joined([])) == 0
     kept, overwritten = settled(no_points())
     assert len(kept) == len(overwritten) == 0
+
+
+@pytest.mark.parametrize("most", [1, 3, 1000])
+def test_spans_cover_the_window_once(most: int) -> None:
+    cut = list(spans(7, 20 * 10**9, 5.6, most))
+    assert cut[0][0] == 7
+    assert cut[-1][1] == 20 * 10**9
+    assert all(a[1] == b[0] for a, b in pairwise(cut))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from fieldline.verify.catalogue import Catalogue, catalogue_of
 from fieldline.verify.points import Points, points
 from fieldline.verify.records import Recorded
 from fieldline.verify.report import EXAMPLES, Report
-from fieldline.verify.run import Verification, Window, spans
+from fieldline.verify.run import Verification, Window
 from fieldline.verify.store import Stored, Unknown
 
 SITE = check_text((Path(__file__).parents[3] / "site.toml").read_bytes(), "site.toml")
@@ -392,11 +391,3 @@ def test_the_deadline_ends_the_waiting(plant: Plant) -> None:
     report = plant.verify(deadline=END + 3 * SECOND)
     assert not report.ok
     assert plant.now <= END + 5 * SECOND
-
-
-@pytest.mark.parametrize("most", [1, 3, 1000])
-def test_spans_cover_the_window_once(most: int) -> None:
-    cut = list(spans(BEGIN, END, 5.6, most))
-    assert cut[0][0] == BEGIN
-    assert cut[-1][1] == END
-    assert all(a[1] == b[0] for a, b in pairwise(cut))

@@ -53,7 +53,6 @@ async def until(brokers: Sequence[Broker], condition: Callable[[], bool]) -> Non
 
 async def take(broker: Broker, count: int) -> list[tuple[int, Record]]:
     """Poll until so many records have come; of one assignment."""
-    await until([], lambda: True)
     taken: list[tuple[int, Record]] = []
     generation = broker.generation
     async with asyncio.timeout(30):

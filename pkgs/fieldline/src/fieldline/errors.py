@@ -1,4 +1,4 @@
-"""The error every command and service of Fieldline ends with: what to do first, then the raw cause."""
+"""The error that commands and services end with: what to do first, then the raw cause."""
 
 from __future__ import annotations
 

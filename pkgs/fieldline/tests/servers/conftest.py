@@ -28,12 +28,19 @@ START_SECONDS = 60.0
 DB = "127.0.0.10"
 
 
+# The kernel may give a port again as soon as it is closed, and a site refuses one that is taken.
+_given: set[int] = set()
+
+
 def free_port(address: str = DB) -> int:
-    """A port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A port that nobody listens on at the moment, another one at each call."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind((address, 0))
+            port: int = probe.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 def part(name: str, file: str) -> Path:
@@ -49,7 +56,7 @@ def part(name: str, file: str) -> Path:
 class Process:
     """A server under test, with its output in a file."""
 
-    def __init__(self, command: list[str], folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, command: list[str], folder: Path) -> None:
         self.log = folder / "log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -57,7 +64,7 @@ class Process:
                 cwd=folder,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={"PATH": os.environ["PATH"], "HOME": str(folder), **environment},
+                env={"PATH": os.environ["PATH"], "HOME": str(folder)},
             )
 
     def wait_until(self, ready: Callable[[], bool]) -> None:
@@ -65,6 +72,7 @@ class Process:
         end = time.monotonic() + START_SECONDS
         while not ready():
             if self.process.poll() is not None or time.monotonic() > end:
+                self.stop()
                 pytest.fail(f"it did not start:\n{self.log.read_text()[-3000:]}")
             time.sleep(0.05)
 
@@ -101,7 +109,7 @@ def start_influxdb(folder: Path, address: str = "127.0.0.1") -> Influxdb:
         "--reporting-disabled",
         "--log-level=warn",
     ]
-    process = Process(command, folder, {})
+    process = Process(command, folder)
 
     def healthy() -> bool:
         try:
@@ -160,7 +168,7 @@ def start_kafka(folder: Path) -> Kafka:
         check=True,
         capture_output=True,
     )
-    process = Process([*java, "kafka.Kafka", "server.properties"], folder, {})
+    process = Process([*java, "kafka.Kafka", "server.properties"], folder)
 
     def listening() -> bool:
         with socket.socket() as probe:

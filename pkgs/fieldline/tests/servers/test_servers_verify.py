@@ -25,7 +25,7 @@ from fieldline.where.wait import app as wait_app
 from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
-from .conftest import free_port, loopback_site, start_influxdb
+from .conftest import free_port, loopback_site
 
 pytestmark = pytest.mark.servers
 
@@ -124,8 +124,7 @@ GEOMETRIC = "geometric-mean-absolute"
 
 
 @pytest.fixture
-def plant(tmp_path: Path) -> Iterator[Plant]:
-    influxdb = start_influxdb(tmp_path / "influxdb")
+def plant(influxdb: Any, tmp_path: Path) -> Iterator[Plant]:
     metrics = free_port("127.0.0.5")
     site = loopback_site(tmp_path, influxdb=influxdb.port, opc_server=metrics)
     secrets = Secrets("a-password", "operator-token-of-the-test")
@@ -140,7 +139,6 @@ def plant(tmp_path: Path) -> Iterator[Plant]:
     made.produce()
     yield made
     http.stop()  # Stopping twice does no harm.
-    influxdb.process.stop()
 
 
 def counts(report: dict[str, Any]) -> dict[str, int]:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from fieldline.where.follower import series_of
 from fieldline.where.offsets import KafkaProbe
 from fieldline.where.watch import Watch
 
-from .conftest import loopback_site, start_influxdb
+from .conftest import loopback_site
 
 pytestmark = [pytest.mark.servers, pytest.mark.kafka]
 
@@ -95,8 +94,8 @@ def test_a_broker_that_is_not_there_is_a_problem_in_plain_words() -> None:
 class Store:
     """A provisioned InfluxDB that a test writes to."""
 
-    def __init__(self, folder: Path, kafka_port: int) -> None:
-        self.influxdb = start_influxdb(folder / "influxdb")
+    def __init__(self, influxdb: Any, folder: Path, kafka_port: int) -> None:
+        self.influxdb = influxdb
         self.site = loopback_site(folder, influxdb=self.influxdb.port, kafka=kafka_port)
         self.tokens = folder / "tokens"
         secrets = Secrets("a-password", "operator-token-of-the-test")
@@ -122,10 +121,8 @@ class Store:
 
 
 @pytest.fixture
-def store(tmp_path: Path, kafka: Any) -> Iterator[Store]:
-    made = Store(tmp_path, kafka.port)
-    yield made
-    made.influxdb.process.stop()
+def store(influxdb: Any, kafka: Any, tmp_path: Path) -> Store:
+    return Store(influxdb, tmp_path, kafka.port)
 
 
 def test_each_new_point_is_seen_once_with_its_latency(store: Store) -> None:

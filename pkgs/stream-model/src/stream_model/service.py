@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import structlog
 from fieldline.service import HttpServer, Notifier, ServiceError, configure_logging
@@ -139,9 +140,9 @@ class Service:
             self._notifier.waiting(error.what_to_do)
 
 
-async def _either(stop: asyncio.Event, work: object) -> bool:
+async def _either(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
     """Await `work` unless `stop` is set first; whether it has been done. Its errors are raised."""
-    task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+    task = asyncio.ensure_future(work)
     stopping = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -18,7 +18,12 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Boolean, Int8, Int16, Int32, Schema, String
 
@@ -117,7 +122,9 @@ class KafkaAdmin:
         found: dict[str, dict[str, str]] = {}
         for response in await self._client.describe_configs(resources):
             for code, message, _type, name, entries in response.resources:
-                _check(code, message, f"read the configuration of topic {name}")
+                # Just created, and not known to this part of the broker yet: as without settings.
+                if code != UnknownTopicOrPartitionError.errno:
+                    _check(code, message, f"read the configuration of topic {name}")
                 found[name] = {entry[0]: entry[1] for entry in entries}
         return found
 
@@ -148,6 +155,15 @@ def _check(code: int, message: str | None, what: str) -> None:
         raise FieldlineError(f"Kafka refused to {what}; correct what the cause names.", cause)
 
 
+async def _start(client: AIOKafkaAdminClient) -> None:
+    await client.start()
+    cluster: dict[str, Any] = await client.describe_cluster()
+    # A broker that starts answers requests a moment before it is part of its cluster; a topic that
+    # is created then is refused for want of brokers.
+    if not cluster["brokers"] or cluster["controller_id"] < 0:
+        raise KafkaError("the broker is still starting")
+
+
 async def connect(
     bootstrap_servers: str, seconds: float, waiting: Callable[[float, str], None]
 ) -> AIOKafkaAdminClient:
@@ -164,7 +180,7 @@ async def connect(
     while True:
         client = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, client_id="fieldline")
         try:
-            await asyncio.wait_for(client.start(), max(1.0, seconds))
+            await asyncio.wait_for(_start(client), max(1.0, seconds))
             return client
         except (TimeoutError, KafkaError, OSError, ValueError) as error:
             cause = str(error) or type(error).__name__

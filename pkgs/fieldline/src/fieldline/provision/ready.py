@@ -1,7 +1,7 @@
 """`fieldline ready`: wait until a server answers; what a unit runs after its start.
 
-Kafka and InfluxDB tell systemd nothing of their readiness. With this as ExecStartPost a unit is active,
-and a `systemctl restart` done, when the server takes requests and not when its process exists.
+Kafka and InfluxDB tell systemd nothing of their readiness. With this as ExecStartPost a unit is
+active, and a `systemctl restart` done, when the server answers and not when its process exists.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ The broker is behind a small interface, so that the rules are tested without one
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +16,9 @@ from fieldline.provision.report import Action
 from fieldline.site import Site
 
 DEAD_LETTER = "opc.dead-letter"
+
+# KRaft brings a change from the controller to the broker in ms, on a busy host in seconds.
+_SHOWN_SECONDS = 30.0
 
 _MINUTE_MS = 60_000
 _WEEK_MS = 7 * 24 * 60 * _MINUTE_MS
@@ -104,7 +109,36 @@ async def ensure_topics(admin: TopicAdmin, declared: Sequence[DeclaredTopic]) ->
                 )
     if changes:
         await admin.set_configs(changes)
+    if missing or changes:
+        await _until_shown(admin, declared)
     return [_action(topic, existing, details) for topic in declared]
+
+
+async def _until_shown(admin: TopicAdmin, declared: Sequence[DeclaredTopic]) -> None:
+    """Wait until the broker itself shows what its controller has accepted a moment before.
+
+    Whoever is started after provisioning then finds the topics, as declared.
+    """
+    end = time.monotonic() + _SHOWN_SECONDS
+    while True:
+        names = [topic.name for topic in declared]
+        present = await admin.partitions(names)
+        late = [name for name in names if name not in present]
+        if not late:
+            effective = await admin.configs(names)
+            late = [
+                topic.name
+                for topic in declared
+                if any(effective[topic.name].get(k) != v for k, v in topic.configs.items())
+            ]
+        if not late:
+            return
+        if time.monotonic() > end:
+            raise FieldlineError(
+                f"Kafka has accepted the settings of {', '.join(late)}, but does not show them: "
+                "see `systemctl status apache-kafka`, and provision again."
+            )
+        await asyncio.sleep(0.05)
 
 
 def _action(
