@@ -5,6 +5,7 @@ import json
 import socket
 import subprocess
 import threading
+import tomllib
 
 import pytest
 from fieldline.errors import FieldlineError
@@ -111,7 +112,8 @@ def test_a_forwarded_port_reaches_a_service_that_the_firewall_hides(lab: Lab) ->
 
 def test_declared_files_and_users_are_there(lab: Lab) -> None:
     alpha = lab.hosts["alpha"]
-    assert alpha.exec(["cat", "/etc/test/settings.toml"]).stdout == "[a]\nb = 1\n"
+    text = alpha.exec(["cat", "/etc/test/settings.toml"], check=True).stdout
+    assert tomllib.loads(text) == {"a": {"b": 1}}
     assert alpha.exec(["id", "-un", "tester"]).stdout == "tester\n"
     assert alpha.exec(["cat", "/proc/sys/kernel/hostname"]).stdout == "alpha\n"
 
