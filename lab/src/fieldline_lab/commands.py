@@ -130,6 +130,19 @@ def up(
     show_up(the_lab.status(), result)
 
 
+@app.command(name="prepare")
+def prepare_only(site: Site = None, name: Name = DEFAULT_NAME) -> None:
+    """Evaluate the site, get the parts and install the packages, without booting; needs no root.
+
+    Example:
+
+        fieldline lab prepare
+    """
+    with Progress() as progress:
+        prepare(_names(site, name), progress.note)
+    typer.echo("The lab is prepared; `fieldline lab up` boots it.")
+
+
 @app.command()
 def down(
     site: Site = None,
