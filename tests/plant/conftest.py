@@ -9,8 +9,8 @@ from fieldline_lab.elevate import find_tools
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# The steps of the README are read where its other tests are.
-sys.path.insert(0, str(ROOT / "tests" / "docs"))
+# Helpers of the tests beside these: the steps of the README, and what a lab may leave.
+sys.path[:0] = [str(ROOT / "tests" / "docs"), str(ROOT / "tests" / "lab")]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,0 +1,77 @@
+"""`make demo` as a newcomer runs it, without a terminal."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fieldline_lab import lab as labs
+from fieldline_lab.lab import Lab
+from fieldline_lab.names import LabNames
+from traces import nothing, traces
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = LabNames.of(ROOT, ROOT / "site.toml", "demo")
+SECONDS = 240.0
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:
+    try:
+        yield
+        assert traces(NAMES) == nothing(NAMES)
+    finally:
+        labs.down(NAMES, purge=True)
+
+
+def start(*arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "fieldline_lab.demo", *arguments],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    )
+
+
+def test_it_ends_with_0_when_everything_arrived() -> None:
+    demo = start("--duration", "12", "--json")
+    output, errors = demo.communicate(timeout=SECONDS)
+    assert demo.returncode == 0, output + errors
+    summary = json.loads(output.splitlines()[-1])
+    assert summary["verify"]["ok"]
+    assert summary["verify"]["values"]["matched"] >= 12 * 5
+    assert summary["first_value_s"] > 0
+    assert summary["latency"]["values"]["p99_ms"] >= summary["latency"]["values"]["p50_ms"] > 0
+
+
+def test_it_ends_with_1_when_values_are_missing() -> None:
+    demo = start("--duration", "25")
+    assert demo.stdout is not None
+    # The first line comes some seconds after the first value: by then there is one to miss.
+    assert "opc" in demo.stdout.readline()
+    collector = Lab.running(NAMES).hosts["collector"]
+    collector.exec(["systemctl", "stop", "telegraf"], check=True)
+    # Values that nobody collects: time itself is the fault.
+    collector.exec(["sleep", "2"], check=True)
+    collector.exec(["systemctl", "start", "telegraf"], check=True)
+    output, errors = demo.communicate(timeout=SECONDS)
+    assert demo.returncode == 1, output + errors
+    assert "NOT everything arrived" in output
+
+
+@pytest.mark.parametrize("moment", ["hosts are started", "values flow"])
+def test_ctrl_c_cleans_up(moment: str) -> None:
+    demo = start("--duration", "60")
+    assert demo.stdout is not None
+    assert demo.stderr is not None
+    (demo.stderr if moment == "hosts are started" else demo.stdout).readline()
+    demo.send_signal(signal.SIGINT)
+    output, errors = demo.communicate(timeout=SECONDS)
+    assert demo.returncode == 130, output + errors
+    assert "Traceback" not in errors
