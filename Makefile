@@ -16,8 +16,8 @@ install:  ## system packages, Python environment
 	@scripts/install
 
 .PHONY: demo
-demo: install  ## the demonstration plant, live; DURATION=60: that many seconds, then a summary
-	@$(BIN)/fieldline demo --site $(SITE) $(if $(DURATION),--duration $(DURATION))
+demo:  ## the demonstration plant, live; DURATION=60: that many seconds, then a summary
+	@began=$$(date +%s.%N); scripts/install && $(BIN)/fieldline demo --site "$(SITE)" --began $$began $(if $(DURATION),--duration $(DURATION))
 
 .PHONY: format
 format: install  ## format all sources

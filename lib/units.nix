@@ -36,10 +36,12 @@ rec {
     , credentials ? { }
     }:
     {
-      inherit description requires environment preStart postStart command credentials;
+      inherit description environment preStart postStart command credentials;
       # Addresses are bound and connected to: the network must be configured, not only begun.
-      after = [ "network-online.target" ] ++ after;
+      after = [ "network-online.target" "nftables.service" ] ++ after;
       wants = [ "network-online.target" ] ++ wants;
+      # Without its firewall a host serves nobody: its ports would be open to everyone.
+      requires = [ "nftables.service" ] ++ requires;
       wantedBy = [ "multi-user.target" ];
       serviceConfig = common // serviceConfig;
       unitConfig = commonUnit // unitConfig;

@@ -29,7 +29,13 @@ PARTS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fiel
 
 def nix(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        ["nix-instantiate", "--eval", "--strict", "--json", *arguments],
+        [
+            *("nix-instantiate", "--store", "dummy://"),  # any user may evaluate
+            "--eval",
+            "--strict",
+            "--json",
+            *arguments,
+        ],
         capture_output=True,
         text=True,
         check=False,

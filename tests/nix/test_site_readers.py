@@ -44,7 +44,13 @@ def nix(expression: str, folder: Path) -> subprocess.CompletedProcess[str]:
     file = folder / "expression.nix"
     file.write_text(expression)
     return subprocess.run(
-        ["nix-instantiate", "--eval", "--strict", "--json", str(file)],
+        [
+            *("nix-instantiate", "--store", "dummy://"),  # any user may evaluate
+            "--eval",
+            "--strict",
+            "--json",
+            str(file),
+        ],
         capture_output=True,
         text=True,
         errors="replace",

@@ -109,6 +109,6 @@ in
   # A collector must not wait at boot for a database that recovers: values would be lost meanwhile.
   "telegraf's order" = {
     actual = host.units.telegraf.after;
-    expected = [ "network-online.target" "apache-kafka.service" ];
+    expected = [ "network-online.target" "nftables.service" "apache-kafka.service" ];
   };
 }

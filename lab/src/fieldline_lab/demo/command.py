@@ -83,16 +83,18 @@ def _run(plan: Plan, duration: float | None, began: float, as_json: bool) -> int
     progress = Progress()
     lab = Lab(plan, progress)
     try:
+        # All that is produced from here on has to arrive.
+        since = time.time_ns()
         with progress:
             lab.up(fresh=True)
-        return _watch(lab, duration, began, as_json)
+        return _watch(lab, duration, began, since, as_json)
     finally:
         with Progress() as progress:
             lab.progress = progress
             lab.down(purge=True)
 
 
-def _watch(lab: Lab, duration: float | None, began: float, as_json: bool) -> int:
+def _watch(lab: Lab, duration: float | None, began: float, since: int, as_json: bool) -> int:
     host = _database(lab)
     started = time.monotonic()
     first: float | None = None
@@ -109,14 +111,14 @@ def _watch(lab: Lab, duration: float | None, began: float, as_json: bool) -> int
         screen.show(seen)
 
     try:
-        with Screen(lab.status(), f"--name {NAME} ") as screen, Watching(host) as watching:
+        with Screen(lab) as screen, Watching(host) as watching:
             watching.follow(left, note)
     except KeyboardInterrupt:
         if duration is not None:
             raise
         return 0
     seconds = time.monotonic() - started
-    done = host.exec(["fieldline", "verify", "--settle", SETTLE, "--json"])
+    done = host.exec(["fieldline", "verify", "--since", str(since), "--settle", SETTLE, "--json"])
     try:
         report = json.loads(done.stdout)
     except ValueError as error:

@@ -1,15 +1,20 @@
 """How the demonstration shows itself: live on a terminal, a line now and then elsewhere."""
 
+import shlex
+import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from fieldline.where.render import render
 from fieldline.where.state import Snapshot
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
+
+from fieldline_lab.lab import Lab
 
 # Seconds between two lines where there is no terminal.
 LINE_SECONDS = 10.0
@@ -19,13 +24,13 @@ class Screen:
     """Shows snapshots.
 
     Args:
-        status: of the lab, as `fieldline lab status --json` has it: where to look further.
-        lab: what to add to a command of `fieldline lab` so that it means this lab.
+        lab: the lab that is shown, for where to look further.
     """
 
-    def __init__(self, status: dict[str, Any], lab: str) -> None:
-        self._console = Console(highlight=False)
-        self._where_to_look = _where_to_look(status, lab)
+    def __init__(self, lab: Lab) -> None:
+        # Standard output is for the summary, which may be read by a program.
+        self._console = Console(stderr=True, highlight=False)
+        self._where_to_look = _where_to_look(lab)
         self._stack = ExitStack()
         self._live: Live | None = None
         self._began = self._told = time.monotonic()
@@ -61,11 +66,20 @@ class Screen:
                     f"{hop.name} {hop.rate:.1f}/s" for hop in seen.hops if hop.rate is not None
                 )
                 + (f"; no value yet of {', '.join(silent)}" if silent else ""),
+                file=sys.stderr,
                 flush=True,
             )
 
 
-def _where_to_look(status: dict[str, Any], lab: str) -> list[str]:
+def _where_to_look(lab: Lab) -> list[str]:
+    """Lines that can be copied as they stand, from the work tree."""
+    status, names = lab.status(), lab.names
+    command = Path(sys.prefix) / "bin" / "fieldline"
+    if command.is_relative_to(names.worktree):
+        command = command.relative_to(names.worktree)
+    which = f"--name {names.name} "
+    if names.site != names.worktree / "site.toml":
+        which += f"--site {shlex.quote(str(names.site))} "
     places = [
         f"{what} of {host}: http://127.0.0.1:{port}"
         for host, body in status["hosts"].items()
@@ -74,7 +88,7 @@ def _where_to_look(status: dict[str, Any], lab: str) -> list[str]:
     some = next(iter(status["hosts"]))
     return [
         *places,
-        f"a shell in a host: fieldline lab shell {lab}{some}",
-        f"the logs of a host: fieldline lab logs {lab}{some} -f",
+        f"a shell in a host: {command} lab shell {which}{some}",
+        f"the logs of a host: {command} lab logs {which}{some} -f",
         "Ctrl-C stops the plant and cleans up",
     ]

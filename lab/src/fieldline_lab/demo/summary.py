@@ -40,6 +40,13 @@ def summarise(seconds: float, first: float | None, last: Snapshot, report: dict[
     ]
     if report["without_points"]:
         lines.append(f"silent     {', '.join(map(str, report['without_points']))}")
+    # What was found wrong, named: the plant is gone when somebody reads this.
+    for kind in ("values", "models"):
+        for name, found in report[kind].items():
+            if isinstance(found, dict) and found["count"]:
+                what = f"{kind}, {name.replace('_', ' ')}"
+                examples = "; ".join(map(str, found["examples"]))
+                lines.append(f"           {what}: {found['count']}: {examples}")
     lines.append(
         "result     " + ("everything arrived" if report["ok"] else "NOT everything arrived")
     )

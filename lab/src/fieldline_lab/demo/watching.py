@@ -4,6 +4,7 @@ import os
 import selectors
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
@@ -26,13 +27,15 @@ class Watching:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
             self._host.command(["fieldline", "where", "--json", "--follow"]),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            # A file, not a pipe: nobody reads it before the end.
+            stderr=self._errors,
             # The selector must see all that has come: nothing may wait in a buffer of ours.
             bufsize=0,
             # Ctrl-C is for the demonstration, which then ends this in its own way.
@@ -54,7 +57,8 @@ class Watching:
                 self._process.communicate(timeout=STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 continue
-            return
+            break
+        self._errors.close()
 
     @property
     def _output(self) -> IO[bytes]:
@@ -75,10 +79,10 @@ class Watching:
                     continue
                 piece = self._output.read(1 << 20)
                 if not piece:
-                    _, errors = self._process.communicate(timeout=STOP_SECONDS)
+                    self._errors.seek(0)
                     raise FieldlineError(
                         "`fieldline where` has ended in the lab; the demonstration can't go on.",
-                        errors.decode(errors="replace").strip(),
+                        self._errors.read().decode(errors="replace").strip(),
                     )
                 *lines, unfinished = (unfinished + piece).split(b"\n")
                 for line in lines:
