@@ -262,6 +262,32 @@ def test_a_bad_value_may_come_with_or_without_a_value_or_not_at_all(plant: Plant
     assert report["values"]["bad"] == 3
 
 
+def test_an_outage_at_the_begin_of_the_window_is_missing(plant: Plant) -> None:
+    """A value that is stored from before the window tells that its variable was collected."""
+    early = plant.begin - 2 * SECOND
+    temperatures = [p for p in plant.values if p.name == "Temperature"]
+    for point in temperatures[:10]:
+        plant.values.remove(point)
+    plant.values.append(Point("Sensors", NODES["Temperature"], "Temperature", early, 7.0))
+    plant.compute()
+    plant.store()
+    code, report = plant.verify()
+    assert (code, counts(report)) == (1, {"values missing": 10})
+    assert report["values"]["before_collection"] == 0
+
+
+def test_a_record_that_ends_early_is_shown_and_does_not_fail(plant: Plant) -> None:
+    plant.compute()
+    plant.store()
+    window = ["--since", str(plant.begin), "--until", str(plant.begin + 30 * SECOND)]
+    code, report = plant.run(verify_app, *window, "--settle", "0s")
+    assert code == 0
+    found = report["values"]["not_produced"]
+    # 10 s of Temperature, 12 s of Pressure, 14 s of SlowSensor, less a jitter of 0.1 s.
+    assert found["count"] in (49 + 5 + 1, 50 + 5 + 1)
+    assert [gap["variable"] for gap in found["examples"]] == list(NODES)
+
+
 def test_the_newest_and_the_last_before_are_read(plant: Plant) -> None:
     plant.compute()
     plant.store()

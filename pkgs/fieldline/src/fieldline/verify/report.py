@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from fieldline.influx.arguments import iso
 
@@ -35,12 +35,33 @@ class Finding:
         self.examples += examples[: EXAMPLES - len(self.examples)]
 
 
+# A span without any entry in the record, ISO 8601, and how many values were due in it.
+Gap = TypedDict("Gap", {"asset": str, "variable": str, "from": str, "to": str, "periods": int})
+
+
+@dataclass(slots=True)
+class NotProduced:
+    """Values that were due and are not in the record: how many, and the first gaps.
+
+    Not a failure: a server that is stopped or starts anew rightly produces nothing.
+    """
+
+    count: int = 0
+    examples: list[Gap] = field(default_factory=list)
+
+    def add(self, count: int, examples: list[Gap]) -> None:
+        """Count more of them."""
+        self.count += count
+        self.examples += examples[: EXAMPLES - len(self.examples)]
+
+
 @dataclass(slots=True)
 class ValueReport:
     """Values against the record, own servers only.
 
     recorded = required + bad + before_collection; required = matched + missing + wrong_value;
-    stored = in_record + invented + unverifiable. A wrong quality is counted besides.
+    stored = in_record + invented + unverifiable. A wrong quality is counted besides, and so is what
+    was not produced: it is none of the recorded.
     """
 
     recorded: int = 0
@@ -56,6 +77,7 @@ class ValueReport:
     wrong_quality: Finding = field(default_factory=Finding)
     invented: Finding = field(default_factory=Finding)
     stored_twice: Finding = field(default_factory=Finding)
+    not_produced: NotProduced = field(default_factory=NotProduced)
 
 
 @dataclass(slots=True)
@@ -131,6 +153,12 @@ class Report:
             "recorded of variables that are not declared": self.undeclared_recorded,
         }
         lines += [f"apart    {count} {what}" for what, count in apart.items() if count]
+        if v.not_produced.count:
+            lines.append(f"apart    {v.not_produced.count} not produced: gaps in the record")
+            lines += [
+                f"           {g['asset']} {g['variable']} {g['from']} to {g['to']}: {g['periods']}"
+                for g in v.not_produced.examples
+            ]
         if self.not_verifiable:
             lines.append(f"apart    not verifiable, no record: {', '.join(self.not_verifiable)}")
         for what, finding in self.findings().items():

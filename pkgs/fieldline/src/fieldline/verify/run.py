@@ -116,10 +116,13 @@ class Verification:
         """
         catalogue = self._catalogue
         report = Report(since, until)
-        values = ValueComparison(catalogue, self._records.begin())
+        # What is produced later than this may not be in the record that is read below.
+        produced = min(until, self._now() - _RECORD_DELAY_NS)
+        before = self._store.latest_before(since)
+        values = ValueComparison(catalogue, self._records.begin(), since, ~np.isnan(before))
         results = ResultComparison(catalogue)
         report.values, report.models = values.report, results.report
-        reference = Reference(catalogue, self._store.latest_before(since))
+        reference = Reference(catalogue, before)
         seen = np.zeros(len(catalogue.variables), bool)
         seen_results = np.zeros(len(catalogue.models), bool)
         rate = catalogue.values_per_second()
@@ -139,6 +142,7 @@ class Verification:
                 values.add_unknown(stored.unknown)
                 results.add(reference.add(stored.points), given.points)
                 results.add_unknown(given.unknown)
+        values.end(produced)
         report.without_points = [
             f"{catalogue.variables[i].asset}/{catalogue.variables[i].variable}"
             for i in np.flatnonzero(~seen).tolist()

@@ -8,6 +8,7 @@ import numpy as np
 
 from fieldline.influx.arguments import iso
 from fieldline.verify.catalogue import Catalogue, DeclaredVariable
+from fieldline.verify.gaps import Gaps
 from fieldline.verify.points import Bools, Ints, Points, positions, settled
 from fieldline.verify.report import EXAMPLES, Example, ValueReport
 from fieldline.verify.rules import is_required
@@ -23,22 +24,30 @@ class ValueComparison:
     Args:
         record_begin: the source time, ns, from which on each variable's record is complete; shape
             (variables,).
+        since: the window's begin, ns.
+        collected: of which variables something is stored from before the window; shape
+            (variables,).
     """
 
-    def __init__(self, catalogue: Catalogue, record_begin: Ints) -> None:
-        self.report = ValueReport()
+    def __init__(
+        self, catalogue: Catalogue, record_begin: Ints, since: int, collected: Bools
+    ) -> None:
+        self._gaps = Gaps(catalogue, np.maximum(record_begin, since))
+        self.report = ValueReport(not_produced=self._gaps.report)
         self._catalogue = catalogue
         self._record_begin = record_begin
         self._own = np.array([v.own for v in catalogue.variables], bool)
-        # The first stored point of each variable: what was produced before the collector had
-        # subscribed is not missing.
-        self._first = np.full(len(catalogue.variables), _NEVER, np.int64)
+        # From when on each variable is collected. Where nothing is stored from before the window,
+        # that is its first stored point: what was produced before the collector had subscribed is
+        # not missing.
+        self._first = np.where(collected, since, _NEVER)
 
     def add(self, recorded: Points, stored: Points) -> None:
         """Compare the next piece; both in any order, with all points of its span of time."""
         report = self.report
         # A server that gives one source time twice overwrites its own value, in InfluxDB too.
         recorded, _overwritten = settled(recorded)
+        self._gaps.add(recorded)
         stored, twice = settled(stored.where(self._own[stored.series]))
         report.stored_twice.add(len(twice), self._examples(twice))
         if len(stored):
@@ -48,6 +57,10 @@ class ValueComparison:
         self._count(recorded, stored, found)
         self._compare(recorded.where(found), stored.where(place[found]))
         self._invented(stored, recorded)
+
+    def end(self, until: int) -> None:
+        """Look at what the record lacks after its last entries, up to `until`, ns."""
+        self._gaps.end(until)
 
     def add_unknown(self, unknown: Sequence[Unknown]) -> None:
         """Count stored series that no declared variable has."""
