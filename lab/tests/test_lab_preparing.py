@@ -3,20 +3,24 @@
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from fieldline.errors import FieldlineError
-from fieldline_lab import commands, elevate, packages, plan, programs
+from fieldline_lab import cds, commands, elevate, packages, plan, programs
 from fieldline_lab.declaration import evaluate, parse
 from fieldline_lab.names import LabNames
 from fieldline_lab.plan import Plan
 from fieldline_lab.programs import Programs
+from fieldline_lab.state import hand_over
 
 RAW: dict[str, Any] = {
     "network": {"gateway": "192.168.0.1", "prefix": 24, "device": "enp0s3"},
@@ -265,20 +269,129 @@ def test_recordings_are_found_by_their_pattern(tmp_path: Path) -> None:
     }
 
 
-def test_root_is_asked_for_through_sudo_with_the_same_python(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    called: list[list[str]] = []
+@pytest.fixture
+def sudo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Path]:
+    """Puts a stand-in for sudo, of this shell text, on the PATH of somebody who is not root."""
+
+    def make(text: str) -> Path:
+        path = tmp_path / "bin" / "sudo"
+        path.parent.mkdir()
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+        return path
+
     monkeypatch.setattr(elevate.os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(elevate.shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr(elevate.os, "execv", lambda path, argv: called.append([path, *argv]))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    return make
+
+
+def test_root_is_asked_for_through_sudo_with_the_same_python(
+    sudo: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    sudo('printf "%s\\n" "$@"; exit 7')
     monkeypatch.setenv("PYTHONPATH", "/a:/b")
-    elevate.run_as_root(["down", "--name", "x"], "stop the hosts")
-    assert called == [
-        [
-            *("/usr/bin/sudo", "/usr/bin/sudo", "--", "env", "PYTHONPATH=/a:/b"),
-            *(sys.executable, "-m", "fieldline_lab", "down", "--name", "x"),
-        ]
+    with pytest.raises(SystemExit) as ended:
+        elevate.run_as_root(["down", "--name", "x"], "stop the hosts")
+    assert ended.value.code == 7
+    said = capfd.readouterr()
+    assert said.out.splitlines() == [
+        *("--", "env", "PYTHONDONTWRITEBYTECODE=1", "PYTHONPATH=/a:/b"),
+        *(sys.executable, "-m", "fieldline_lab", "down", "--name", "x"),
     ]
-    error = capsys.readouterr().err
-    assert error == "fieldline: root is needed to stop the hosts; asking through sudo\n"
+    assert said.err == "fieldline: root is needed to stop the hosts; asking through sudo\n"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_ends_a_command_ends_what_sudo_runs_and_the_plan_goes(
+    sudo: Callable[[str], Path], tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / ".lab").mkdir()
+    sudo("trap 'echo ended; exit 9' INT TERM HUP; echo runs; while :; do sleep 0.05; done")
+    code = (
+        "import pathlib, sys\n"
+        "from fieldline_lab import elevate, names, plan\n"
+        "elevate.is_root = lambda: False\n"
+        "root = pathlib.Path(sys.argv[1])\n"
+        "path = plan.plan_file(names.LabNames.of(root, root / 'site.toml'))\n"
+        "path.write_text('{}')\n"
+        "elevate.run_as_root(['up', '--plan', str(path)], 'boot')\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        process_group=0,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "runs\n"
+    assert len(list((tmp_path / ".lab").iterdir())) == 1
+    if number == signal.SIGTERM:
+        # Not from the terminal: to the command alone.
+        process.send_signal(number)
+    else:
+        os.killpg(process.pid, number)
+    output, _ = process.communicate(timeout=20)
+    assert output == "ended\n"
+    assert process.returncode == 9
+    assert list((tmp_path / ".lab").iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+def test_what_root_makes_is_handed_over_and_links_are_not_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").touch()
+    worktree = tmp_path / "worktree"
+    folder = worktree / ".lab" / ".java"
+    (folder / "below").mkdir(parents=True)
+    for path in (folder / "a.jsa", folder / "below" / "b"):
+        path.touch()
+    (folder / "link").symlink_to(outside)
+    (folder / "other").symlink_to(outside / "file")
+    (folder / "hard").hardlink_to(outside / "file")
+    hand_over(folder, worktree)
+    assert folder.stat().st_uid == 0
+    os.chown(worktree, 65534, 65533)
+    hand_over(folder, worktree)
+    for path in (folder, folder / "a.jsa", folder / "below", folder / "below" / "b"):
+        assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65533)
+    for path in (outside, outside / "file", worktree / ".lab"):
+        assert path.stat().st_uid == 0
+    # One that is a link itself is left alone altogether.
+    (worktree / "link").symlink_to(outside)
+    hand_over(worktree / "link", worktree)
+    assert outside.stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+def test_kafka_s_classes_belong_to_whom_the_work_tree_belongs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    raw = json.loads(json.dumps(RAW))
+    raw["hosts"]["db"]["units"]["kafka"] = {"command": {"program": "kafka-server"}}
+    monkeypatch.setattr("fieldline_lab.names.RUNTIME_ROOT", tmp_path / "run")
+    monkeypatch.setattr(programs, "kafka_key", lambda _: "key")
+    root = SimpleNamespace(directory=tmp_path / "root")
+    monkeypatch.setattr(cds.rootfs, "render", lambda *_: root)
+    monkeypatch.setattr(cds, "bind_arguments", lambda _: [])
+    monkeypatch.setattr(cds, "forget", lambda *_: None)
+    monkeypatch.setattr(cds, "Cgroup", MagicMock())
+
+    def run(argv: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        out = next(word for word in argv if word.startswith("--bind="))
+        Path(out.removeprefix("--bind=").split(":")[0], "kafka.jsa").touch()
+        return subprocess.CompletedProcess(argv, 0, "", "")
+
+    monkeypatch.setattr(cds, "communicate", run)
+    worktree = tmp_path / "worktree"
+    (worktree / ".lab").mkdir(parents=True)
+    os.chown(worktree, 65534, 65534)
+    names = LabNames.of(worktree, worktree / "site.toml")
+    cds.ensure(Plan(names, raw, Programs({}, {})), print)
+    folder = worktree / ".lab" / ".java"
+    assert [path.name for path in folder.iterdir()] == ["key.jsa"]
+    assert folder.stat().st_uid == (folder / "key.jsa").stat().st_uid == 65534

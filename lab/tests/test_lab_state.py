@@ -2,13 +2,15 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
-from fieldline_lab.lock import LabLock, held_descriptors
+from fieldline.errors import FieldlineError
+from fieldline_lab.lock import LabLock, claim, held_descriptors, remove_unlocked
 from fieldline_lab.state import UIDS, HostRecord, Record, Store, write
 
 
@@ -160,3 +162,63 @@ def test_the_lock_is_free_after_an_error(tmp_path: Path) -> None:
         raise ValueError("x")
     with LabLock(tmp_path / "lock").hold(lambda who: pytest.fail(f"held by {who}")):
         pass
+
+
+def test_a_claim_is_one_process_s_and_no_child_s(tmp_path: Path) -> None:
+    path = tmp_path / "labs" / "id.owner"
+    code = (
+        "import sys, pathlib, subprocess, fieldline_lab.lock as l\n"
+        "with l.claim(pathlib.Path(sys.argv[1])):\n"
+        "    subprocess.Popen(['sleep', '60'], close_fds=False)\n"
+        "    print('has it', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        process_group=0,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "has it\n"
+        with pytest.raises(FieldlineError) as refused, claim(path):
+            pass
+        assert str(refused.value) == (
+            f"This lab is in use by another command: process {other.pid}."
+            " End that one first, or take another --name."
+        )
+        remove_unlocked(path)
+        assert path.exists()
+        # It alone; its child lives on.
+        other.kill()
+        other.wait()
+        with claim(path):
+            assert held_descriptors() == ()
+            remove_unlocked(path)
+            assert path.exists()
+        assert not path.parent.exists()
+        os.killpg(other.pid, signal.SIGKILL)
+
+
+def test_the_file_of_a_killed_owner_can_be_removed(tmp_path: Path) -> None:
+    path = tmp_path / "id.owner"
+    remove_unlocked(path)
+    path.write_text("process 1\n")
+    remove_unlocked(path)
+    assert not path.exists()
+
+
+def test_who_is_interrupted_while_taking_the_lock_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "labs" / "id.lock"
+    with monkeypatch.context() as patch:
+        patch.setattr("fieldline_lab.lock.os.ftruncate", interrupted)
+        with pytest.raises(KeyboardInterrupt), LabLock(path).hold():
+            pass
+    assert not path.parent.exists()

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,26 +32,28 @@ def _removed(tree: WorkTree, name: str = "default") -> None:
     assert traces(names) == nothing(names)
 
 
-@pytest.fixture
-def tree() -> Iterator[WorkTree]:
-    """A work tree for one test; its lab is ended afterwards."""
+@contextmanager
+def _work_tree() -> Iterator[WorkTree]:
     tree = WorkTree()
     try:
         yield tree
     finally:
         _removed(tree)
         shutil.rmtree(tree.path)
+
+
+@pytest.fixture
+def tree() -> Iterator[WorkTree]:
+    """A work tree for one test; its lab is ended afterwards."""
+    with _work_tree() as tree:
+        yield tree
 
 
 @pytest.fixture(scope="module")
 def shared_tree() -> Iterator[WorkTree]:
     """A work tree for the tests of a module that leave its lab as it was."""
-    tree = WorkTree()
-    try:
+    with _work_tree() as tree:
         yield tree
-    finally:
-        _removed(tree)
-        shutil.rmtree(tree.path)
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,15 @@ import os
 import pty
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+from fieldline.errors import FieldlineError
 from fieldline_lab.lab import Lab
 from traces import nothing, traces
-from worktree import SECONDS, WorkTree, declaration
-
-NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+from worktree import REPOSITORY, SECONDS, USER, WorkTree, declaration
 
 
 def test_up_status_exec_logs_down(tree: WorkTree) -> None:
@@ -249,20 +250,26 @@ def _tools_without_sudo(folder: Path) -> Path:
 
 def test_without_root_and_sudo_one_line_says_so(tree: WorkTree) -> None:
     path = _tools_without_sudo(tree.path / "tools")
-    done = subprocess.run(
-        [*NOBODY, *tree.argv("up")],
-        cwd=tree.path,
-        env=tree.environment(PATH=str(path)),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=SECONDS,
-    )
+    done = tree.as_user(tree.argv("up"), PATH=str(path))
     assert done.returncode == 1
     assert done.stderr == (
         "The lab needs root to boot the hosts and join them in a network of their own, and there"
         " is no `sudo` here: run it as root.\n"
     )
+
+
+def test_a_user_without_a_nix_store_evaluates_the_declaration(tree: WorkTree) -> None:
+    code = (
+        "import os, pathlib, sys\n"
+        "from fieldline_lab.declaration import evaluate\n"
+        "root = pathlib.Path(sys.argv[1])\n"
+        "print(os.geteuid(), *evaluate(root, root / 'site.toml')['hosts'])\n"
+    )
+    done = tree.as_user([sys.executable, "-c", code, str(REPOSITORY)])
+    assert done.returncode == 0, done.stderr
+    uid, *hosts = done.stdout.split()
+    assert int(uid) == USER
+    assert hosts
 
 
 def test_a_user_prepares_and_root_boots(tree: WorkTree) -> None:
@@ -271,25 +278,50 @@ def test_a_user_prepares_and_root_boots(tree: WorkTree) -> None:
     asked = tree.path / "asked"
     asked.touch()
     asked.chmod(0o666)
-    (path / "sudo").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {asked}\nexit 5\n')
+    kept = tree.path / "kept.json"
+    script = f'printf "%s\\n" "$@" > {asked}; cp {tree.path}/.lab/.plan-*.json {kept}; exit 5'
+    (path / "sudo").write_text(f"#!/bin/sh\n{script}\n")
     (path / "sudo").chmod(0o755)
-    os.chown(tree.path, 65534, 65534)
-    done = subprocess.run(
-        [*NOBODY, *tree.argv("up", "--fresh")],
-        cwd=tree.path,
-        env=tree.environment(PATH=f"{path}:/usr/bin:/bin", HOME=str(tree.path)),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=SECONDS,
+    os.chown(tree.path, USER, USER)
+    done = tree.as_user(
+        tree.argv("up", "--fresh"), PATH=f"{path}:/usr/bin:/bin", HOME=str(tree.path)
     )
     assert done.returncode == 5, done.stderr
     assert "root is needed to boot the hosts" in done.stderr
     separator, *argv = asked.read_text().splitlines()
     assert separator == "--"
+    plan = argv.index("--plan") + 1
+    # It is of no use once sudo has refused.
+    assert not Path(argv[plan]).exists()
+    argv[plan] = str(kept)
     booted = subprocess.run(argv, cwd="/", capture_output=True, text=True, check=False)
     assert booted.returncode == 0, booted.stderr
     assert tree.cli("status").returncode == 0
+
+
+def test_a_user_can_remove_what_root_has_made_in_the_work_tree(tree: WorkTree) -> None:
+    for path in (tree.path, *tree.path.rglob("*")):
+        os.chown(path, USER, USER)
+    assert tree.cli("up").returncode == 0
+    assert tree.cli("down", "--purge").returncode == 0
+    folder = tree.path / ".lab"
+    assert list(folder.rglob("*"))
+    done = tree.as_user(["rm", "--recursive", str(folder)])
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_owner_has_its_lab_alone(tree: WorkTree) -> None:
+    lab = Lab.from_worktree(tree.path)
+    with lab.claim():
+        lab.up()
+        with pytest.raises(FieldlineError, match="in use by another command: process"), lab.claim():
+            pass
+        # The others still look into it, and may end it.
+        assert tree.cli("status").returncode == 0
+        assert tree.cli("down").returncode == 0
+    with lab.claim():
+        pass
+    assert traces(tree.names()) == nothing(tree.names())
 
 
 def test_a_missing_program_is_named_with_its_package(tree: WorkTree) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fieldline_lab.names import LabNames
+from fieldline_lab.sweep import owner_file
 
 
 def _namespaces() -> set[str]:
@@ -51,7 +52,9 @@ def traces(names: LabNames) -> dict[str, set[str]]:
             for mount in Path("/sys/fs/cgroup").glob("**/fieldline-lab")
             for path in mount.glob(name)
         },
-        "runtime": {str(path) for path in (names.runtime, names.lock) if path.exists()},
+        "runtime": {
+            str(path) for path in (names.runtime, names.lock, owner_file(names)) if path.exists()
+        },
         "nspawn": {str(path) for path in Path("/run/systemd/nspawn").glob(f"*/*{name}*")},
     }
 

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,12 @@ from fieldline_lab.names import LabNames
 REPOSITORY = Path(__file__).resolve().parents[2]
 OPEN_PORT, CLOSED_PORT = 7001, 7002
 SECONDS = 60.0
+USER = 65534
+# It may read everything, as the repository may be below somebody's private folder.
+AS_USER = [
+    *("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"),
+    *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"),
+]
 
 # Answers each connection with the hash of its secret, and counts its own starts on disk.
 SERVER = f"""
@@ -160,6 +166,19 @@ class WorkTree:
             self.argv(*arguments),
             cwd=self.path,
             env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def as_user(self, argv: Sequence[str], **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as a user who is not root."""
+        return subprocess.run(
+            [*AS_USER, *argv],
+            cwd=self.path,
+            env=self.environment(**more),
             capture_output=True,
             text=True,
             timeout=SECONDS,

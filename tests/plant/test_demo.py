@@ -75,3 +75,15 @@ def test_ctrl_c_cleans_up(moment: str) -> None:
     output, errors = demo.communicate(timeout=SECONDS)
     assert demo.returncode == 130, output + errors
     assert "Traceback" not in errors
+
+
+def test_a_second_one_is_refused_and_disturbs_nothing() -> None:
+    first = start("--duration", "12", "--json")
+    assert first.stderr is not None
+    assert any("switching on" in line for line in first.stderr)
+    second = start("--duration", "1")
+    output, errors = second.communicate(timeout=SECONDS)
+    assert second.returncode == 1, output + errors
+    assert "in use by another command" in errors
+    output, errors = first.communicate(timeout=SECONDS)
+    assert first.returncode == 0, output + errors

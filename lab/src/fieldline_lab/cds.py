@@ -17,7 +17,7 @@ from .nspawn import bind_arguments, forget
 from .plan import Plan
 from .process import communicate
 from .programs import OPT
-from .state import Store
+from .state import Store, hand_over
 
 # 8 s on two free cores; a machine that is slower by ten times still gets its archive.
 SECONDS = 120.0
@@ -79,6 +79,7 @@ def ensure(plan: Plan, note: Callable[[str], None]) -> None:
         note(f"It could not be prepared: {error}")
     finally:
         shutil.rmtree(out, ignore_errors=True)
+        hand_over(path.parent, plan.names.worktree)
         group.kill()
         group.remove()
         forget(machine, root.directory)

@@ -122,8 +122,7 @@ def up(
             why,
         )
     os.umask(0o022)
-    signal.signal(signal.SIGTERM, _ended)
-    signal.signal(signal.SIGHUP, _ended)
+    _end_in_order()
     with Progress() as progress:
         the_lab = Lab(prepared, progress)
         result = the_lab.up(fresh=fresh, restart=restart, timeout=timeout)
@@ -162,6 +161,7 @@ def down(
     if not elevate.is_root():
         flags = ["--purge"] if purge else []
         elevate.run_as_root(_again("down", names, *flags), "stop the hosts")
+    _end_in_order()
     with Progress() as progress:
         found = lab.down(names, purge=purge, progress=progress)
     typer.echo("The lab is down." if found else "The lab was not up.")

@@ -2,8 +2,11 @@
 
 import os
 import shutil
+import signal
+import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Never
 
@@ -62,13 +65,56 @@ def check_possible(why: str) -> None:
 
 
 def run_as_root(arguments: Sequence[str], why: str, module: str = "fieldline_lab") -> Never:
-    """Go on as root through sudo with this module and arguments. Does not return."""
+    """Run this module with these arguments as root through sudo, and exit as that does."""
     check_possible(why)
     sudo = shutil.which("sudo") or "sudo"
     print(f"fieldline: root is needed to {why}; asking through sudo", file=sys.stderr)
-    argv = [sudo, "--"]
+    # Root must not leave compiled files of its own in a user's work tree.
+    argv = [sudo, "--", "env", "PYTHONDONTWRITEBYTECODE=1"]
     # sudo does not hand this on; it is set where the packages are not installed.
     if "PYTHONPATH" in os.environ:
-        argv += ["env", f"PYTHONPATH={os.environ['PYTHONPATH']}"]
+        argv.append(f"PYTHONPATH={os.environ['PYTHONPATH']}")
     sys.stderr.flush()
-    os.execv(sudo, [*argv, sys.executable, "-m", module, *arguments])
+    sys.exit(_run_in_foreground([*argv, sys.executable, "-m", module, *arguments]))
+
+
+def _run_in_foreground(argv: Sequence[str]) -> int:
+    """Run a command that has the terminal and takes its signals; its exit code, as a shell says it.
+
+    Not in place of this process, which has files to remove afterwards.
+    """
+    child: subprocess.Popen[bytes] | None = None
+    ended = False
+
+    def end(*_: object) -> None:
+        nonlocal ended
+        ended = True
+        if child is not None:
+            # Nobody but root may signal a sudo that has made itself root: then it is waited for.
+            with suppress(PermissionError):
+                child.terminate()
+
+    def leave_to_child(*_: object) -> None:
+        """The terminal sends it to the child as well, and how that ends is what counts."""
+
+    # A handler, unlike "ignore", is not inherited by the child.
+    wanted = {
+        signal.SIGTERM: end,
+        signal.SIGINT: leave_to_child,
+        signal.SIGQUIT: leave_to_child,
+        signal.SIGHUP: leave_to_child,
+    }
+    before = {
+        number: signal.signal(number, handler)
+        for number, handler in wanted.items()
+        if signal.getsignal(number) not in (signal.SIG_IGN, None)
+    }
+    try:
+        child = subprocess.Popen(argv)
+        if ended:
+            end()
+        code = child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return code if code >= 0 else 128 - code

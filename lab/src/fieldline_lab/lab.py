@@ -3,6 +3,7 @@
 import select
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from fieldline.errors import FieldlineError
 
 from . import cds, sweep
 from .host import BOOT_SECONDS, STOP_SECONDS, Host
-from .lock import LabLock
+from .lock import LabLock, claim
 from .names import DEFAULT_NAME, LabNames, find_worktree
 from .network import Network
 from .plan import Plan, prepare
@@ -82,6 +83,14 @@ class Lab:
         if not path.exists():
             raise FieldlineError("The lab is not up. `fieldline lab up` starts it.")
         return cls(Plan.load(path), progress)
+
+    def claim(self) -> AbstractContextManager[None]:
+        """Have this lab alone for the whole block. FieldlineError if another process has it.
+
+        For a command whose lab comes and goes with it. The other commands can still be used on the
+        lab: they do not claim it.
+        """
+        return claim(sweep.owner_file(self.names))
 
     # -- up ---------------------------------------------------------------------------------------
 
@@ -344,7 +353,7 @@ def down(names: LabNames, *, purge: bool = False, progress: Progress | None = No
     progress = progress or Progress(quiet=True)
     lock = LabLock(names.lock)
     with lock.hold(lambda who: progress.note(f"Waiting for another command on this lab ({who}).")):
-        found = sweep.traces(names)
+        found = sweep.traces(names) or (purge and names.state.exists())
         try:
             progress.now("stopping the hosts")
             late = sweep.power_off(names)
@@ -354,10 +363,10 @@ def down(names: LabNames, *, purge: bool = False, progress: Progress | None = No
                 )
         finally:
             # Also after Ctrl-C, which then means: do not wait for an orderly stop.
-            sweep.destroy(names)
-        if purge and names.state.exists():
-            found = True
-            sweep.remove_tree(names.state)
+            with sweep.undisturbed():
+                sweep.destroy(names)
+                if purge:
+                    sweep.remove_tree(names.state)
     return found
 
 

@@ -1,5 +1,6 @@
 """Everything that a lab needs before root is needed: evaluated, obtained, installed."""
 
+import atexit
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ from .declaration import Declaration, HostDeclaration
 from .names import LabNames
 from .parts import PartError, obtain
 from .programs import Programs
-from .state import read_json, write
+from .state import hand_over, read_json, write
 
 # Where the hosts' programs find the site, see names.site in lib/.
 SITE_FOLDER = "/etc/fieldline"
@@ -118,7 +119,10 @@ class Plan:
 def prepare(names: LabNames, note: Callable[[str], None]) -> Plan:
     """Evaluate the site, get the parts and install the packages; as any user."""
     try:
-        (names.worktree / ".lab").mkdir(exist_ok=True)
+        folder = names.worktree / ".lab"
+        if not folder.exists():
+            folder.mkdir(exist_ok=True)
+            hand_over(folder, names.worktree)
         raw = declared.evaluate(names.worktree, names.site)
         return make(names, raw, note)
     except PermissionError as error:
@@ -142,6 +146,7 @@ def make(names: LabNames, raw: dict[str, Any], note: Callable[[str], None]) -> P
             raise FieldlineError(error.todo, error.cause) from error
         parts = {name: part.directory for name, part in found.items()}
     installed = packages.prepare(names.worktree, note)
+    hand_over(installed.directory.parent, names.worktree)
     built = programs.build(used, installed.directory, installed.environment, parts)
     for host in declared.parse(raw).hosts.values():
         for unit in host.units.values():
@@ -215,5 +220,8 @@ def _lacking(host: HostDeclaration) -> dict[str, str]:
 
 
 def plan_file(names: LabNames) -> Path:
-    """Where a user's process leaves the plan for root's."""
-    return names.worktree / ".lab" / f".plan-{names.lab_id}-{os.getuid()}.json"
+    """Where a user's process leaves the plan for root's; with the process, the file goes."""
+    path = names.worktree / ".lab" / f".plan-{names.lab_id}-{os.getuid()}-{os.getpid()}.json"
+    # Root's process removes it once it has read it, but there is none where root is refused.
+    atexit.register(path.unlink, missing_ok=True)
+    return path

@@ -5,6 +5,7 @@ import os
 import secrets
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,31 @@ def write(path: Path, text: str, mode: int = 0o644) -> None:
     except BaseException:
         new.unlink(missing_ok=True)
         raise
+
+
+def hand_over(folder: Path, worktree: Path) -> None:
+    """Give what root has made in a folder of somebody's work tree to whom the work tree belongs.
+
+    Otherwise its owner could not remove the folder. Not for what holds secrets.
+    """
+    owner = worktree.stat()
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        return
+    # Whoever owns the folder may change it meanwhile: no link in it leads this elsewhere.
+    with suppress(OSError):
+        for _, _, files, descriptor in os.fwalk(folder):
+            for name in files:
+                status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                if status.st_uid == 0 and status.st_nlink == 1:
+                    os.chown(
+                        name,
+                        owner.st_uid,
+                        owner.st_gid,
+                        dir_fd=descriptor,
+                        follow_symlinks=False,
+                    )
+            if os.fstat(descriptor).st_uid == 0:
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def read_json(path: Path) -> dict[str, Any]:

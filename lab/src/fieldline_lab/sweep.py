@@ -3,13 +3,16 @@
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from . import nspawn
 from .cgroup import Cgroup
 from .host import POWEROFF, STOP_SECONDS, leader_of
+from .lock import remove_unlocked
 from .names import LabNames
 from .network import Network
 from .process import run
@@ -20,11 +23,33 @@ _SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Put Ctrl-C and its like off until the end of the block: half a clean-up helps nobody."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    came: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        came.append(number)
+
+    handlers = {}
+    # The mask is what children inherit. It is this thread's only: a signal that another thread is
+    # given, such as the one that draws the live line, still comes to Python's handlers.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    handlers[number] = signal.signal(number, note)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
+
+
+def owner_file(names: LabNames) -> Path:
+    """What a command that claims the lab locks; beside the lab's folder, as the lock is."""
+    return names.runtime.with_suffix(".owner")
 
 
 def hosts(names: LabNames) -> list[str]:
@@ -73,6 +98,7 @@ def destroy(names: LabNames) -> None:
         whole.remove()
         Network(names, "", 0, "").destroy()
         remove_tree(names.runtime)
+        remove_unlocked(owner_file(names))
 
 
 def remove_tree(folder: Path) -> None:

@@ -82,16 +82,18 @@ def _interrupt(*_: object) -> Never:
 def _run(plan: Plan, duration: float | None, began: float, as_json: bool) -> int:
     progress = Progress()
     lab = Lab(plan, progress)
-    try:
-        # All that is produced from here on has to arrive.
-        since = time.time_ns()
-        with progress:
-            lab.up(fresh=True)
-        return _watch(lab, duration, began, since, as_json)
-    finally:
-        with Progress() as progress:
-            lab.progress = progress
-            lab.down(purge=True)
+    # Outside the clean-up: a demonstration that is refused must not end the one that runs.
+    with lab.claim():
+        try:
+            # All that is produced from here on has to arrive.
+            since = time.time_ns()
+            with progress:
+                lab.up(fresh=True)
+            return _watch(lab, duration, began, since, as_json)
+        finally:
+            with Progress() as progress:
+                lab.progress = progress
+                lab.down(purge=True)
 
 
 def _watch(lab: Lab, duration: float | None, began: float, since: int, as_json: bool) -> int:
