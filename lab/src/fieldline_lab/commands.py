@@ -81,6 +81,12 @@ def _ended(number: int, _: FrameType | None) -> Never:
     raise SystemExit(128 + number)
 
 
+def _end_in_order() -> None:
+    """Let what ends with the terminal or the service manager clean up, as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _ended)
+    signal.signal(signal.SIGHUP, _ended)
+
+
 @app.command()
 def up(
     site: Site = None,
