@@ -38,8 +38,11 @@ check: lint  ## lint, unit and Nix tests; under a minute
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -p "[sudo] password for %u, to boot the tests' hosts: " \
 	env XDG_CACHE_HOME="$${XDG_CACHE_HOME:-$$HOME/.cache}" PYTHONDONTWRITEBYTECODE=1)
 
-.PHONY: test
-test: check  ## everything, on real servers and lab hosts (asks for root)
+.PHONY: prepare
+prepare: install  ## get the parts; `make check` then tests the settings with them too
 	@$(BIN)/fieldline lab prepare
+
+.PHONY: test
+test: prepare check  ## everything, on real servers and lab hosts (asks for root)
 	@$(BIN)/pytest -q -m "servers or kafka" $(wildcard pkgs/*/tests)
 	@$(AS_ROOT) $(BIN)/pytest -q -p no:cacheprovider tests/lab tests/plant

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import stat
 import subprocess
@@ -57,10 +56,6 @@ def test_another_form_of_declaration_is_refused(key: str) -> None:
         parse({k: v for k, v in RAW.items() if k != key})
 
 
-needs_nix = pytest.mark.skipif(shutil.which("nix-instantiate") is None, reason="needs nix-bin")
-
-
-@needs_nix
 def test_evaluation_of_a_path_with_special_characters(tmp_path: Path) -> None:
     folder = tmp_path / 'a b"$ {c'
     (folder / "lib").mkdir(parents=True)
@@ -71,7 +66,6 @@ def test_evaluation_of_a_path_with_special_characters(tmp_path: Path) -> None:
     assert evaluate(folder, folder / "site.toml") == {"a": 1}
 
 
-@needs_nix
 def test_a_refused_site_is_told_by_the_reader_that_knows_lines(tmp_path: Path) -> None:
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "default.nix").write_text('{ site }: throw "no"')
@@ -120,7 +114,6 @@ def test_wrappers(tmp_path: Path) -> None:
         built.path("unknown")
 
 
-@pytest.mark.skipif(shutil.which("java") is None, reason="needs Java")
 def test_kafkas_wrapper_splits_its_options(tmp_path: Path) -> None:
     built = programs.build([], tmp_path, tmp_path, {"kafka": Path("/cache/kafka")})
     text = built.scripts["kafka-server"].replace("exec ", "exec echo ")
