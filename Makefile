@@ -3,7 +3,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 SITE ?= site.toml
 DURATION ?=
-PYTHON_SOURCES := pkgs lab tests bench
+PYTHON_SOURCES := conftest.py pkgs lab tests bench
 # Tests that need no server, no root and no network: the ones of `make check`.
 UNIT := $(wildcard pkgs/*/tests) lab/tests tests/nix tests/docs
 

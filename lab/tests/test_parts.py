@@ -205,7 +205,7 @@ def test_offline_with_a_warm_cache(bench: Bench) -> None:
 def test_offline_with_a_cold_cache(bench: Bench) -> None:
     with pytest.raises(PartError) as error:
         bench.obtain(offline=True)
-    assert "python -m fieldline_lab.parts widget" in error.value.todo
+    assert "python -m fieldline_lab.parts widget" in error.value.what_to_do
     assert "not there" in error.value.cause
     assert bench.said.builds == 0
 
@@ -215,7 +215,7 @@ def test_failing_build_tells_what_to_do_then_the_cause(bench: Bench) -> None:
     bench.rewrite(f"{lines}exit 3\n")
     with pytest.raises(PartError) as error:
         bench.obtain()
-    assert error.value.todo.startswith("widget 1.2.3 could not be built.")
+    assert error.value.what_to_do.startswith("widget 1.2.3 could not be built.")
     cause = error.value.cause.splitlines()
     assert cause == ["sh ended with status 3:"] + [f"line {number}" for number in range(25, 40)]
     assert error.value.log == bench.cache.log("widget")
@@ -241,7 +241,7 @@ def test_known_causes_are_explained(bench: Bench, line: str, todo: str) -> None:
     bench.rewrite(f"echo '{line}'; exit 1\n")
     with pytest.raises(PartError) as error:
         bench.obtain()
-    assert todo in error.value.todo
+    assert todo in error.value.what_to_do
     assert line in error.value.cause
 
 
@@ -269,8 +269,8 @@ def test_too_little_space_is_said_before_the_build(
     monkeypatch.setattr(Cache, "free", lambda _: 1 << 30)
     with pytest.raises(PartError) as error:
         bench.obtain()
-    assert "needs 4.0 GiB" in error.value.todo
-    assert "Free 3.0 GiB more" in error.value.todo
+    assert "needs 4.0 GiB" in error.value.what_to_do
+    assert "Free 3.0 GiB more" in error.value.what_to_do
     assert "1.0 GiB are free" in error.value.cause
     assert bench.said.builds == 0
 

@@ -135,7 +135,7 @@ def test_missing_tools_are_named_with_their_packages(tmp_path: Path) -> None:
             catalogue={"telegraf": recipe(tmp_path, *tools)},
             search_path="",
         )
-    assert "apt-get install golang-go maven" in error.value.todo
+    assert "apt-get install golang-go maven" in error.value.what_to_do
     assert error.value.cause.splitlines() == [
         "no no-such-go on PATH, needed for telegraf",
         "no no-such-mvn on PATH, needed for telegraf",

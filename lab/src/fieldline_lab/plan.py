@@ -17,7 +17,7 @@ from . import declaration as declared
 from . import packages, programs
 from .declaration import Declaration, HostDeclaration
 from .names import LabNames
-from .parts import PartError, obtain
+from .parts import obtain
 from .programs import Programs
 from .state import hand_over, read_json, write
 
@@ -140,10 +140,7 @@ def make(names: LabNames, raw: dict[str, Any], note: Callable[[str], None]) -> P
     wanted = programs.needed_parts(used)
     parts: dict[str, Path] = {}
     if wanted:
-        try:
-            found = obtain(wanted)
-        except PartError as error:
-            raise FieldlineError(error.todo, error.cause) from error
+        found = obtain(wanted)
         parts = {name: part.directory for name, part in found.items()}
     installed = packages.prepare(names.worktree, note)
     hand_over(installed.directory.parent, names.worktree)

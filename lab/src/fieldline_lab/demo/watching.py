@@ -7,7 +7,6 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
 from typing import IO, Self
 
 import msgspec
@@ -43,12 +42,7 @@ class Watching:
         )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # The group: nsenter forks to get into the host, and its child holds the pipe.
         for number in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError):

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from fieldline.errors import FieldlineError
+
 LOG_LINES = 15
 
 DISK_FULL = "The disk is full. Free some space, or set XDG_CACHE_HOME to a folder on a larger disk."
@@ -31,19 +33,20 @@ _UNKNOWN = (
 )
 
 
-class PartError(Exception):
-    """A part cannot be had. The text has two layers: what to do, then the raw cause."""
+class PartError(FieldlineError):
+    """A part cannot be had. Its text has the cause in lines of its own, and names a build's log."""
 
-    def __init__(self, todo: str, cause: str = "", log: Path | None = None) -> None:
-        self.todo = todo
-        self.cause = cause
+    def __init__(self, what_to_do: str, cause: str = "", log: Path | None = None) -> None:
+        super().__init__(what_to_do, cause)
         self.log = log
-        text = todo
-        if cause:
-            text += "\n\nCause:\n" + "\n".join(f"  {line}" for line in cause.splitlines())
-        if log is not None:
-            text += f"\n\nThe whole log: {log}"
-        super().__init__(text)
+
+    def __str__(self) -> str:
+        text = self.what_to_do
+        if self.cause:
+            text += "\n\nCause:\n" + "\n".join(f"  {line}" for line in self.cause.splitlines())
+        if self.log is not None:
+            text += f"\n\nThe whole log: {self.log}"
+        return text
 
 
 def failed_build(part: str, command: str, status: int, log: Path) -> PartError:

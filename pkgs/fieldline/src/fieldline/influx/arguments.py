@@ -66,11 +66,6 @@ def iso(time_ns: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 
-def seconds_text(nanoseconds: int) -> str:
-    """A duration in seconds for people."""
-    return f"{nanoseconds / 1e9:.1f} s"
-
-
 Site = Annotated[Path, typer.Option("--site", help="The declaration, site.toml.")]
 Url = Annotated[
     str,
