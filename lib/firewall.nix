@@ -23,7 +23,7 @@ let
   neighbours = [ "nd-router-advert" "nd-neighbor-solicit" "nd-neighbor-advert" "mld-listener-query" ];
 
   body = [
-    "iif \"lo\" accept"
+    "iifname \"lo\" accept"
     "ct state vmap { established : accept, related : accept, invalid : drop }"
     # Path MTU discovery, unreachable hosts, ping: without them connections hang instead of failing.
     "icmp type ${set (unreachable ++ [ "echo-request" ])} accept"

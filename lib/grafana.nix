@@ -17,7 +17,6 @@ let
     paths = {
       data = "${directory}/data";
       plugins = "${directory}/plugins";
-      provisioning = "/etc/grafana/provisioning";
     };
     server = {
       protocol = "http";
@@ -53,8 +52,6 @@ let
 
   datasources = {
     apiVersion = 1;
-    # What is no longer declared goes away.
-    prune = true;
     datasources = [
       {
         name = "Fieldline";
@@ -108,8 +105,14 @@ in
       wants = [ tokens.unit ];
       command = {
         program = "grafana";
-        # The program's own files (--homepath) are where its package is; who binds this adds it.
-        arguments = [ "server" "--config" "/etc/grafana/grafana.ini" ];
+        # The program's own files (--homepath) are where its package is; who binds this adds it. Where
+        # provisioning is read from is no setting: NixOS keeps it in its store.
+        arguments = [
+          "server"
+          "--config"
+          "/etc/grafana/grafana.ini"
+          "cfg:default.paths.provisioning=/etc/grafana/provisioning"
+        ];
       };
       serviceConfig = {
         StateDirectory = "grafana";

@@ -26,7 +26,7 @@ let
     if name == null then [ ] else name;
 in
 {
-  inherit (host) name address roles memory;
+  inherit (host) name address roles platforms memory;
   inherit (plant.site.network) prefix;
   files = merged "files";
   inherit units;

@@ -39,11 +39,11 @@ let
     "controller.quorum.voters" = "1@${controller}";
     "controller.listener.names" = "CONTROLLER";
     # The controller is nobody's business but this process'.
-    "listeners" = "PLAINTEXT://${plant.bootstrap},CONTROLLER://${controller}";
+    "listeners" = [ "PLAINTEXT://${plant.bootstrap}" "CONTROLLER://${controller}" ];
     "advertised.listeners" = "PLAINTEXT://${plant.bootstrap}";
     "listener.security.protocol.map" = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT";
     "inter.broker.listener.name" = "PLAINTEXT";
-    "log.dirs" = "${directory}/log";
+    "log.dirs" = [ "${directory}/log" ];
 
     # Topics come from the site (kafka-provision), never from a client's typing error.
     "auto.create.topics.enable" = false;

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import tomli_w
+from fieldline_lab.formats import scalar
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -262,8 +263,7 @@ def test_kafka_takes_its_properties_and_cluster_id(tmp_path: Path) -> None:
     properties = dict(host["files"]["/etc/apache-kafka/server.properties"]["value"])
     properties["log.dirs"] = str(tmp_path / "log")
     path = tmp_path / "server.properties"
-    written = {k: str(v).lower() if isinstance(v, bool) else v for k, v in properties.items()}
-    path.write_text("".join(f"{key}={value}\n" for key, value in written.items()))
+    path.write_text("".join(f"{key}={scalar(value)}\n" for key, value in properties.items()))
     before = host["units"]["apache-kafka"]["preStart"][0]
     assert before["program"] == "kafka-storage"
     storage = "kafka.tools.StorageTool"

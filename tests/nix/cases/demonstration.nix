@@ -252,7 +252,7 @@ in
       map = kafka."listener.security.protocol.map";
     };
     expected = {
-      listeners = "PLAINTEXT://192.168.0.10:9092,CONTROLLER://127.0.0.1:9093";
+      listeners = [ "PLAINTEXT://192.168.0.10:9092" "CONTROLLER://127.0.0.1:9093" ];
       advertised = "PLAINTEXT://192.168.0.10:9092";
       voters = "1@127.0.0.1:9093";
       roles = "broker,controller";

@@ -55,7 +55,7 @@ in
     expected = {
       endpoint = "opc.tcp://10.20.3.4:4841";
       brokers = [ "10.20.3.4:19092" ];
-      listeners = "PLAINTEXT://10.20.3.4:19092,CONTROLLER://127.0.0.1:19093";
+      listeners = [ "PLAINTEXT://10.20.3.4:19092" "CONTROLLER://127.0.0.1:19093" ];
       influxdb = "127.0.0.1:18086";
       grafana = 13000;
       telegraf = "10.20.3.4:19103";

@@ -1,0 +1,45 @@
+# The checks of Fieldline itself: the scenarios as VM tests, the tests of lib/, format and lint.
+{
+  lib,
+  pkgs,
+  source,
+  machines,
+}:
+let
+  check =
+    name: inputs: script:
+    pkgs.runCommand "fieldline-${name}" { nativeBuildInputs = inputs; } ''
+      cp -r ${source} source && chmod -R u+w source && cd source
+      ${script}
+      touch "$out"
+    '';
+
+  python = pkgs.python3.withPackages (ps: [
+    ps.fieldline
+    ps.hypothesis
+    ps.msgspec
+    ps.pytest
+    ps.pytest-asyncio
+    ps.pytest-xdist
+    ps.tomli-w
+  ]);
+in
+{
+  nix-format = check "nix-format" [ pkgs.nixfmt ] "find . -name '*.nix' -exec nixfmt --check {} +";
+  nix-lint = check "nix-lint" [
+    pkgs.statix
+    pkgs.deadnix
+  ] "statix check . && deadnix --fail .";
+  python-lint = check "python-lint" [ pkgs.ruff ] "ruff format --check . && ruff check .";
+
+  # Both readers of the site, and what lib/ makes of it.
+  lib = check "lib" [
+    python
+    pkgs.nix
+    pkgs.nftables
+  ] "PYTHONPATH=lab/src pytest -q -p no:cacheprovider tests/nix";
+}
+# The hosts of the VM tests are x86_64 machines; the `opc` of them is `opc@vbox` but for its disk.
+// lib.optionalAttrs (pkgs.stdenv.hostPlatform.system == "x86_64-linux") (
+  import ../tests/vm { inherit lib pkgs machines; }
+)

@@ -1,0 +1,75 @@
+{
+  lib,
+  buildPythonPackage,
+  hatchling,
+  aiokafka,
+  msgspec,
+  numpy,
+  prometheus-client,
+  pydantic,
+  rich,
+  structlog,
+  typer,
+  urllib3,
+  pytestCheckHook,
+  pytest-asyncio,
+  hypothesis,
+  jsonschema,
+}:
+
+# A library first, since the services build on it; `pkgs.fieldline` is its command line.
+buildPythonPackage {
+  pname = "fieldline";
+  version = "0.1.0";
+  pyproject = true;
+
+  # The tests read sites that lie outside the package.
+  src = lib.fileset.toSource {
+    root = ../..;
+    fileset = lib.fileset.unions [
+      ./pyproject.toml
+      ./src
+      ./tests
+      ../../conftest.py
+      ../../pyproject.toml
+      ../../site.toml
+      ../../tests/sites
+    ];
+  };
+  sourceRoot = "source/pkgs/fieldline";
+
+  build-system = [ hatchling ];
+  dependencies = [
+    aiokafka
+    msgspec
+    numpy
+    prometheus-client
+    pydantic
+    rich
+    structlog
+    typer
+    urllib3
+  ];
+
+  nativeCheckInputs = [
+    pytestCheckHook
+    pytest-asyncio
+    hypothesis
+    jsonschema
+  ];
+  # What needs a server is run by `make test` and by the VM tests.
+  preCheck = "cd ../..";
+  enabledTestPaths = [ "pkgs/fieldline/tests" ];
+  disabledTestMarks = [
+    "servers"
+    "kafka"
+  ];
+  pythonImportsCheck = [ "fieldline" ];
+
+  meta = {
+    description = "Declarative industrial telemetry: the site, and what every Fieldline service shares";
+    license = lib.licenses.asl20;
+    mainProgram = "fieldline";
+    platforms = lib.platforms.linux;
+  };
+}
