@@ -87,6 +87,7 @@ in
     retention_ms = milliseconds (site.influxdb.retention or "30d");
   };
   grafana = { port = 3000; } // (site.grafana or { });
+  deploy.within_ms = milliseconds (site.deploy.within or "3min");
   metrics = {
     opc_server = site.metrics.opc-server or 9101;
     stream_model = site.metrics.stream-model or 9102;

@@ -11,6 +11,7 @@ let
     (import ./kafka.nix arguments)
     (import ./influxdb.nix arguments)
     (import ./grafana.nix (arguments // { inherit dashboards; }))
+    (import ./guard.nix)
   ];
   merged = name: util.disjoint name (map (part: part.${name} or { }) parts);
 
@@ -18,7 +19,7 @@ let
 
   firewall = map ({ protocol ? "tcp", ... }@rule: rule // { inherit protocol; }) (
     [ { port = 22; sources = null; purpose = "ssh"; } ]
-    ++ concatLists (map (part: part.firewall) parts)
+    ++ concatLists (map (part: part.firewall or [ ]) parts)
   );
 
   secretOf = path:
@@ -28,6 +29,7 @@ in
 {
   inherit (host) name address roles platforms memory;
   inherit (plant.site.network) prefix;
+  inherit (import ./ssh.nix { inherit plant; }) admins sshd;
   files = merged "files";
   inherit units;
   users = merged "users";

@@ -2,6 +2,7 @@
 # form that NixOS modules and the lab both read.
 let
   hardening = import ./hardening.nix;
+  inherit (import ./util.nix) optionals;
 in
 rec {
   inherit hardening;
@@ -9,13 +10,15 @@ rec {
   # Exit status of our programs for a wrong configuration (sysexits' EX_CONFIG): a restart cannot heal it.
   exitConfiguration = 78;
 
-  common = hardening // {
+  restarts = {
     Restart = "always";
     # Long enough not to spin, short against the seconds that a value may be late.
     RestartSec = "1s";
     # A service stops within 5 s of SIGTERM; after twice that it hangs.
     TimeoutStopSec = "10s";
   };
+
+  common = hardening // restarts;
 
   # No limit on starts: an outage of hours (Kafka away, a PLC off for a weekend) must not end in
   # `failed`, from which nothing but a person returns. RestartSec keeps the rate low.
@@ -34,16 +37,20 @@ rec {
     , serviceConfig ? { }
     , unitConfig ? { }
     , credentials ? { }
+      # Whether it serves or connects to anybody.
+    , network ? true
+      # What its serviceConfig starts from.
+    , base ? common
     }:
     {
       inherit description environment preStart postStart command credentials;
       # Addresses are bound and connected to: the network must be configured, not only begun.
-      after = [ "network-online.target" "nftables.service" ] ++ after;
-      wants = [ "network-online.target" ] ++ wants;
+      after = optionals network [ "network-online.target" "nftables.service" ] ++ after;
+      wants = optionals network [ "network-online.target" ] ++ wants;
       # Without its firewall a host serves nobody: its ports would be open to everyone.
-      requires = [ "nftables.service" ] ++ requires;
+      requires = optionals network [ "nftables.service" ] ++ requires;
       wantedBy = [ "multi-user.target" ];
-      serviceConfig = common // serviceConfig;
+      serviceConfig = base // serviceConfig;
       unitConfig = commonUnit // unitConfig;
     };
 
@@ -75,6 +82,9 @@ rec {
         TimeoutStartSec = "infinity";
       } // serviceConfig;
     });
+
+  # Root without a sandbox, for what changes the host itself: see guard.nix for who may, and why.
+  unconfined = arguments: service (arguments // { base = restarts; network = false; });
 
   # A third-party server under the static user that nixpkgs' module gives it.
   foreign = name: { serviceConfig ? { }, ... }@arguments:

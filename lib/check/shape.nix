@@ -272,6 +272,7 @@ table {
     };
     kafka = table { optional = { inherit port; controller_port = port; }; };
     grafana = table { optional = { inherit port; }; };
+    deploy = table { optional.within = duration "30s" "1h"; };
     metrics = table { optional = { opc-server = port; stream-model = port; telegraf = port; }; };
   };
 } ""

@@ -72,6 +72,10 @@ class HostDeclaration:
     users: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     nftables: str = ""
     secrets: tuple[str, ...] = ()
+    admins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Who may log in: name → public keys."""
+    sshd: Mapping[str, Any] | None = None
+    """sshd's settings; None where there is no sshd."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,8 @@ def _host(name: str, value: Mapping[str, Any]) -> HostDeclaration:
         users=dict(value.get("users", {})),
         nftables=value.get("nftables") or "",
         secrets=tuple(value.get("secrets", ())),
+        admins={name: tuple(keys) for name, keys in value.get("admins", {}).items()},
+        sshd=value.get("sshd"),
     )
 
 

@@ -26,7 +26,7 @@ SITE_FOLDER = "/etc/fieldline"
 # The schema's default (docs/site.md); `lib/` does not hand the filled-in value on.
 GRAFANA_PORT = 3000
 # Raised when this package renders the same declaration into something else than before.
-RENDERING = 1
+RENDERING = 2
 
 
 @dataclass(frozen=True)

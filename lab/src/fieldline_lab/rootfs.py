@@ -5,7 +5,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import formats, units
+from . import formats, ssh, systems, units
 from .declaration import HostDeclaration
 from .plan import SITE_FOLDER, Plan
 from .programs import KAFKA_CLASSES, OPT, Programs
@@ -115,7 +115,11 @@ def render(plan: Plan, host: HostDeclaration, store: Store, runtime: Path) -> Ro
     for generators in SYSTEM_UNITS.parent.glob("system*-generators"):
         read_only.append((str(nothing), str(generators)))
     read_only.append((str(_secrets(host, store, runtime)), "/run/secrets"))
-    return Root(root, read_only, [(str(_data(host, store)), "/var")])
+    var = _data(host, store)
+    ssh.host_key(var, host)
+    systems.prepare(var, host, plan.declaration.device)
+    systems.profile(root)
+    return Root(root, read_only, [(str(var), "/var")])
 
 
 def _write(root: Path, path: str, text: str, mode: int = 0o644) -> None:
@@ -127,7 +131,7 @@ def _write(root: Path, path: str, text: str, mode: int = 0o644) -> None:
 
 
 def _etc(root: Path, plan: Plan, host: HostDeclaration, store: Store) -> None:
-    uids = store.uids(host.name, host.users)
+    uids = store.uids(host.name, [*host.users, *host.admins])
     passwd = ["root:x:0:0:root:/root:/bin/bash"]
     groups = [f"{name}:x:{gid}:" for name, gid in _GROUPS.items()]
     groups.append(f"systemd-journal:x:{_JOURNAL_GID}:")
@@ -137,7 +141,10 @@ def _etc(root: Path, plan: Plan, host: HostDeclaration, store: Store) -> None:
         home = user.get("home") or "/var/empty"
         passwd.append(f"{name}:x:{uids[name]}:{uids[name]}::{home}:/usr/sbin/nologin")
         groups.append(f"{name}:x:{uids[name]}:")
-    passwd.append("nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin")
+    admins, admin_groups = ssh.users(host, uids)
+    passwd += [*admins, "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin"]
+    groups += admin_groups
+    ssh.homes(root, host, uids)
     names = [f"{other.address} {other.name}" for other in plan.declaration.hosts.values()]
     # No name server: a name that is not in `hosts` fails at once, since nobody could answer.
     texts = {
@@ -154,6 +161,8 @@ def _etc(root: Path, plan: Plan, host: HostDeclaration, store: Store) -> None:
     }
     for name, text in texts.items():
         _write(root, f"etc/{name}", text)
+    for name, (text, mode) in ssh.files(host).items():
+        _write(root, f"etc/{name}", text, mode)
     if host.nftables:
         _write(root, "etc/nftables.conf", host.nftables)
     if plan.site_text:

@@ -7,6 +7,10 @@ from fieldline.errors import FieldlineError
 
 from .declaration import HostDeclaration, Program, Unit
 from .formats import scalar
+from .ssh import SSHD_UNIT
+from .ssh import UNIT as _SSHD
+from .systems import BOOT as _BOOT
+from .systems import BOOT_UNIT
 
 NFTABLES_UNIT = "nftables.service"
 
@@ -100,9 +104,19 @@ def render(unit: Unit, path_of: Callable[[str], str]) -> str:
 def unit_files(host: HostDeclaration, path_of: Callable[[str], str]) -> dict[str, str]:
     """All unit files of a host, by their names."""
     files = {unit.full_name: render(unit, path_of) for unit in host.units.values()}
-    if host.nftables:
-        files[NFTABLES_UNIT] = _NFTABLES
+    files.update({name: text for name, text, _ in _own(host)})
     return files
+
+
+def _own(host: HostDeclaration) -> list[tuple[str, str, str]]:
+    """Units that NixOS' own modules bring on an appliance: name, text, and what pulls them in."""
+    own = []
+    if host.nftables:
+        own.append((NFTABLES_UNIT, _NFTABLES, "sysinit.target"))
+    if host.sshd is not None:
+        own.append((SSHD_UNIT, _SSHD, "multi-user.target"))
+        own.append((BOOT_UNIT, _BOOT, "sysinit.target"))
+    return own
 
 
 def wanted(host: HostDeclaration) -> dict[str, list[str]]:
@@ -111,12 +125,12 @@ def wanted(host: HostDeclaration) -> dict[str, list[str]]:
     for unit in host.units.values():
         for target in unit.wanted_by:
             links.setdefault(target, []).append(unit.full_name)
-    if host.nftables:
-        links.setdefault("sysinit.target", []).append(NFTABLES_UNIT)
+    for name, _, target in _own(host):
+        links.setdefault(target, []).append(name)
     return links
 
 
 def expected_units(host: HostDeclaration) -> list[str]:
     """The units that a booted host must have running."""
     names = [unit.full_name for unit in host.units.values() if unit.wanted_by]
-    return sorted([*names, NFTABLES_UNIT] if host.nftables else names)
+    return sorted([*names, *(name for name, _, _ in _own(host))])

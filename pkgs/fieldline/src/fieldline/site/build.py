@@ -93,6 +93,7 @@ def build(site: SiteTable, path: Path) -> model.Site | list[Finding]:
             port=site.influxdb.port,
         ),
         grafana=model.Grafana(site.grafana.port),
+        deploy=model.Deploy(site.deploy.within),
         metrics=model.Metrics(
             opc_server=site.metrics.opc_server,
             stream_model=site.metrics.stream_model,

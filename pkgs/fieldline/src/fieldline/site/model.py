@@ -191,6 +191,13 @@ class Grafana:
 
 
 @dataclass(frozen=True, slots=True)
+class Deploy:
+    """How long a switch to another system may stay unconfirmed."""
+
+    within_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """The ports of the services' Prometheus metrics."""
 
@@ -215,5 +222,6 @@ class Site:
     kafka: Kafka
     influxdb: Influxdb
     grafana: Grafana
+    deploy: Deploy
     metrics: Metrics
     path: Path = field(compare=False)

@@ -356,6 +356,15 @@ class GrafanaTable(Table):
     """Where it listens."""
 
 
+class DeployTable(Table):
+    """How a host is switched to another system."""
+
+    within: Annotated[int, Duration(30 * SECOND, HOUR)] = Field(
+        default=3 * MINUTE, json_schema_extra={"default": "3min"}
+    )
+    """How long a switch and its confirmation may take before the host goes back by itself."""
+
+
 class MetricsTable(Table):
     """Where the services show their Prometheus metrics."""
 
@@ -392,4 +401,5 @@ class SiteTable(Table):
     influxdb: InfluxdbTable
     """The database: organization, bucket, user."""
     grafana: GrafanaTable = GrafanaTable()
+    deploy: DeployTable = DeployTable()
     metrics: MetricsTable = MetricsTable()
