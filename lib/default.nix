@@ -8,7 +8,9 @@ let
   inherit (plant) util;
 
   dashboards = import ./dashboards { inherit plant; };
-  hosts = builtins.mapAttrs (_: import ./host.nix { inherit plant dashboards; }) declared.hosts;
+  placed = import ./secrets.nix
+    (builtins.mapAttrs (_: import ./host.nix { inherit plant dashboards; }) declared.hosts);
+  inherit (placed) hosts secrets;
 
   # Beside the declared topics: what stream-model cannot use, with the reason. Rare, so one partition;
   # kept as long as the values it came from.
@@ -37,7 +39,7 @@ in
 rec {
   site = declared;
   inherit (declared) network;
-  inherit hosts topics kafka influxdb dashboards;
+  inherit hosts secrets topics kafka influxdb dashboards;
   # What is plain data, for those who are not Nix.
-  lab = { inherit network hosts topics kafka influxdb dashboards; };
+  lab = { inherit network hosts secrets topics kafka influxdb dashboards; };
 }

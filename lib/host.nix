@@ -35,8 +35,10 @@ in
   users = merged "users";
   inherit firewall;
   nftables = import ./firewall.nix { inherit plant; rules = firewall; };
-  # What must be under /run/secrets on this host.
-  secrets = util.unique (concatMap
-    (unit: concatMap secretOf (attrValues unit.credentials))
-    (attrValues units));
+  # What must be under /run/secrets on this host: what its units load, and the hash of the console's
+  # password, the same on every host. No unit loads that one; NixOS itself gives it to root.
+  secrets = util.unique (
+    [ "console-password-hash" ]
+    ++ concatMap (unit: concatMap secretOf (attrValues unit.credentials)) (attrValues units)
+  );
 }

@@ -14,8 +14,9 @@ from unittest.mock import MagicMock
 
 import pytest
 from fieldline.errors import FieldlineError
+from fieldline.evaluate import evaluate
 from fieldline_lab import cds, commands, elevate, packages, plan, programs
-from fieldline_lab.declaration import evaluate, parse
+from fieldline_lab.declaration import parse
 from fieldline_lab.names import LabNames
 from fieldline_lab.plan import Plan
 from fieldline_lab.programs import Programs
@@ -63,7 +64,7 @@ def test_evaluation_of_a_path_with_special_characters(tmp_path: Path) -> None:
         "{ site }: { lab = builtins.fromTOML (builtins.readFile site); }"
     )
     (folder / "site.toml").write_text("a = 1\n")
-    assert evaluate(folder, folder / "site.toml") == {"a": 1}
+    assert evaluate(folder / "lib", folder / "site.toml") == {"a": 1}
 
 
 def test_a_refused_site_is_told_by_the_reader_that_knows_lines(tmp_path: Path) -> None:
@@ -71,9 +72,9 @@ def test_a_refused_site_is_told_by_the_reader_that_knows_lines(tmp_path: Path) -
     (tmp_path / "lib" / "default.nix").write_text('{ site }: throw "no"')
     (tmp_path / "site.toml").write_text("schema = 1\nextra = 2\n")
     with pytest.raises(FieldlineError, match="extra"):
-        evaluate(tmp_path, tmp_path / "site.toml")
+        evaluate(tmp_path / "lib", tmp_path / "site.toml")
     with pytest.raises(FieldlineError, match="no site file"):
-        evaluate(tmp_path, tmp_path / "none.toml")
+        evaluate(tmp_path / "lib", tmp_path / "none.toml")
 
 
 def test_units_without_their_program_are_left_out_and_told(

@@ -31,6 +31,8 @@ def test_every_go_module_has_a_checksum() -> None:
         sums = (RECIPES / name / "go.sum").read_text()
         assert f"{'influxdata/' + name}" in sums
         assert CATALOGUE[name].version in sums
+    sums = (RECIPES / "sops" / "go.sum").read_text()
+    assert f"github.com/getsops/sops/v3 v{CATALOGUE['sops'].version} h1:" in sums
 
 
 def test_tags_keep_the_plugins_that_lib_uses() -> None:

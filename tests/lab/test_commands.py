@@ -261,9 +261,9 @@ def test_without_root_and_sudo_one_line_says_so(tree: WorkTree) -> None:
 def test_a_user_without_a_nix_store_evaluates_the_declaration(tree: WorkTree) -> None:
     code = (
         "import os, pathlib, sys\n"
-        "from fieldline_lab.declaration import evaluate\n"
+        "from fieldline.evaluate import evaluate\n"
         "root = pathlib.Path(sys.argv[1])\n"
-        "print(os.geteuid(), *evaluate(root, root / 'site.toml')['hosts'])\n"
+        "print(os.geteuid(), *evaluate(root / 'lib', root / 'site.toml')['hosts'])\n"
     )
     done = tree.as_user([sys.executable, "-c", code, str(REPOSITORY)])
     assert done.returncode == 0, done.stderr

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -117,13 +118,32 @@ def test_contract_of_hosts(name: str) -> None:
             user = unit["serviceConfig"].get("User")
             assert unit["serviceConfig"].get("DynamicUser") or user in host["users"]
             loaded |= set(unit["credentials"].values())
-        secrets = [p.removeprefix("/run/secrets/") for p in loaded if p.startswith("/run/secrets/")]
-        assert host["secrets"] == sorted(secrets)
+        secrets = {p.removeprefix("/run/secrets/") for p in loaded if p.startswith("/run/secrets/")}
+        # The one that no unit loads: NixOS gives it to root.
+        assert "console-password-hash" not in secrets
+        assert host["secrets"] == sorted(secrets | {"console-password-hash"})
         for path, file in host["files"].items():
             assert path.startswith("/etc/")
             assert file["format"] in {"toml", "properties", "json", "yaml", "ini", "text"}
         for rule in host["firewall"]:
             assert set(rule) == {"port", "protocol", "sources", "purpose"}
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_every_secret_has_one_file(name: str) -> None:
+    """What one host wants is in its file, what several want in the shared one; nothing else is."""
+    wanted = lab(name)["secrets"]
+    counts = Counter(secret for _, host in hosts(name) for secret in host["secrets"])
+    assert set(wanted["shared"]) == {secret for secret, count in counts.items() if count > 1}
+    assert wanted["shared"] == sorted(wanted["shared"])
+    assert wanted["hosts"].keys() == lab(name)["hosts"].keys()
+    for host_name, host in hosts(name):
+        own = [secret for secret in host["secrets"] if secret not in wanted["shared"]]
+        assert wanted["hosts"][host_name] == own
+        assert host["secretFiles"] == {
+            secret: f"hosts/{host_name}.yaml" if secret in own else "shared.yaml"
+            for secret in host["secrets"]
+        }
 
 
 @pytest.mark.parametrize("name", SITES)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fieldline_lab.declaration import evaluate
+from fieldline.evaluate import evaluate
 from fieldline_lab.lab import Lab
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +50,7 @@ def rows(plant: Lab, query: str, variable: str) -> list[dict[str, str]]:
 
 
 def dashboards() -> dict[str, Any]:
-    found: dict[str, Any] = evaluate(ROOT, ROOT / "site.toml")["dashboards"]
+    found: dict[str, Any] = evaluate(ROOT / "lib", ROOT / "site.toml")["dashboards"]
     return found
 
 

@@ -1,17 +1,10 @@
 """The hosts as `lib/` declares them, typed."""
 
-import json
-import os
-import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from fieldline.errors import FieldlineError
-
-EVALUATION_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -94,52 +87,8 @@ def full_unit_name(name: str) -> str:
     return name if name.endswith(kinds) else f"{name}.service"
 
 
-def evaluate(worktree: Path, site: Path) -> dict[str, Any]:
-    """What `lib/` makes of the site for the lab: the attribute `lab`, as JSON."""
-    if shutil.which("nix-instantiate") is None:
-        raise FieldlineError(
-            "The lab needs `nix-instantiate` to read the declaration: apt-get install nix-bin."
-        )
-    if not site.is_file():
-        raise FieldlineError(f"There is no site file {site}.")
-    # A path as a Nix expression: one with a blank or a `#` in it can only be written this way.
-    text = str(site).replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${")
-    argv = ["nix-instantiate", "--eval", "--strict", "--json"]
-    # Pure evaluation: no store, so it works for a user who may not write to /nix.
-    argv += ["--store", "dummy://", str(worktree / "lib" / "default.nix")]
-    argv += ["--arg", "site", f'/. + "{text}"', "-A", "lab"]
-    try:
-        done = subprocess.run(
-            argv,
-            capture_output=True,
-            text=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            timeout=EVALUATION_SECONDS,
-            env={"PATH": os.environ.get("PATH", os.defpath), "HOME": "/nonexistent"},
-        )
-    except subprocess.TimeoutExpired as error:
-        raise FieldlineError(
-            f"The declaration {site} took more than {EVALUATION_SECONDS:.0f} s to evaluate."
-        ) from error
-    if done.returncode:
-        # The other reader refuses the same mistakes, and tells their lines. Loaded only now: it
-        # takes longer than all other imports of the lab together.
-        from fieldline.site.load import load_site
-
-        load_site(site)
-        raise FieldlineError(
-            f"The declaration {site} is refused by lib/, though not by `fieldline site check`.",
-            done.stderr.strip(),
-        )
-    value = json.loads(done.stdout)
-    if not isinstance(value, dict):
-        raise FieldlineError("lib/ gives no hosts for the lab.", done.stdout[:200])
-    return value
-
-
 def parse(value: Mapping[str, Any]) -> Declaration:
-    """The typed form of what `evaluate` gave. FieldlineError where a key is missing or wrong."""
+    """The typed form of what Nix gave. FieldlineError where a key is missing or wrong."""
     try:
         hosts = {name: _host(name, host) for name, host in value["hosts"].items()}
         network = value["network"]

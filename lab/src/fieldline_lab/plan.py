@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldline.errors import FieldlineError
+from fieldline.evaluate import evaluate
 
 from . import declaration as declared
 from . import packages, programs
@@ -123,7 +124,7 @@ def prepare(names: LabNames, note: Callable[[str], None]) -> Plan:
         if not folder.exists():
             folder.mkdir(exist_ok=True)
             hand_over(folder, names.worktree)
-        raw = declared.evaluate(names.worktree, names.site)
+        raw = evaluate(names.worktree / "lib", names.site)
         return make(names, raw, note)
     except PermissionError as error:
         raise FieldlineError(

@@ -37,9 +37,30 @@ in
   "secrets by host" = {
     actual = builtins.mapAttrs (_: host: host.secrets) lab.hosts;
     expected = {
-      opc = [ ];
-      collector = [ ];
-      db = [ "grafana-admin-password" "grafana-secret-key" "influxdb-admin-password" "influxdb-admin-token" ];
+      opc = [ "console-password-hash" ];
+      collector = [ "console-password-hash" ];
+      db = [
+        "console-password-hash" "grafana-admin-password" "grafana-secret-key" "influxdb-admin-password"
+        "influxdb-admin-token"
+      ];
+    };
+  };
+  "secrets by file" = {
+    actual = lab.secrets;
+    expected = {
+      hosts = {
+        opc = [ ];
+        collector = [ ];
+        db = [ "grafana-admin-password" "grafana-secret-key" "influxdb-admin-password" "influxdb-admin-token" ];
+      };
+      shared = [ "console-password-hash" ];
+    };
+  };
+  "the file of each secret of a host" = {
+    actual = { inherit (collector) secretFiles; token = db.secretFiles.influxdb-admin-token; };
+    expected = {
+      secretFiles = { console-password-hash = "shared.yaml"; };
+      token = "hosts/db.yaml";
     };
   };
   "address and prefix" = {

@@ -70,8 +70,8 @@ in
   "secrets" = {
     actual = { west = west.secrets; east = east.secrets; };
     expected = {
-      west = [ "opcua-client-certificate" "opcua-client-key" "opcua-press-password" ];
-      east = [ "opcua-scale-password" ];
+      west = [ "console-password-hash" "opcua-client-certificate" "opcua-client-key" "opcua-press-password" ];
+      east = [ "console-password-hash" "opcua-scale-password" ];
     };
   };
 

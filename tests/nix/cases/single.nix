@@ -19,6 +19,12 @@ in
     ];
   };
 
+  # Nothing is shared where there is one host.
+  "secrets by file" = {
+    actual = { inherit (lab.secrets) shared; hash = host.secretFiles.console-password-hash; };
+    expected = { shared = [ ]; hash = "hosts/bench.yaml"; };
+  };
+
   # What OPC UA brings goes to Kafka only, what Kafka brings to InfluxDB only, Telegraf's own to neither.
   "routes" = {
     actual = {

@@ -1,4 +1,4 @@
-"""The parts of the lab: Kafka, Telegraf and InfluxDB, made once and kept in a cache.
+"""The parts of the lab: Kafka, sops, Telegraf and InfluxDB, made once and kept in a cache.
 
 from fieldline_lab.parts import obtain
 telegraf = obtain(["telegraf"])["telegraf"].executable

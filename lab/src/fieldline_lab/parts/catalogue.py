@@ -11,7 +11,7 @@ from .model import Recipe, Tool
 
 RECIPES = Path(__file__).resolve().parents[3] / "parts"
 
-ALL = ("kafka", "telegraf", "influxdb")
+ALL = ("kafka", "sops", "telegraf", "influxdb")
 """In the order in which they are made: the quick ones first, so that a fault shows early."""
 
 # Go from 1.21 on fetches by itself the newer Go that a go.mod asks for.
@@ -35,9 +35,10 @@ _GO_LINE = r"^go: downloading|^[\w.~+-]+(/[\w.~+-]+)*$"
 def read_catalogue(folder: Path = RECIPES) -> dict[str, Recipe]:
     """The recipes below `folder` by name. OSError or ValueError if a pin cannot be read."""
     kafka = folder / "kafka"
+    sops = folder / "sops"
     telegraf = folder / "telegraf"
     influxdb = folder / "influxdb"
-    # Space: what a build from nothing was seen to take (133, 911 and 2862 MB), and half as much
+    # Space: what a build from nothing was seen to take (133, 1847, 911 and 2862 MB), and half as much
     # again for the linker. Time: two cores, alone and beside other work.
     found = (
         Recipe(
@@ -53,6 +54,20 @@ def read_catalogue(folder: Path = RECIPES) -> dict[str, Recipe]:
             steps=466,
             on_path=onpath.kafka,
             path_executable="bin/kafka-server-start.sh",
+        ),
+        Recipe(
+            name="sops",
+            version=_pinned(sops / "go.mod", rf"{recipes.SOPS} v(\S+)"),
+            folder=sops,
+            files=("go.mod", "go.sum"),
+            build=recipes.sops,
+            executable="bin/sops",
+            tools=(_GO,),
+            space=_GIB * 5 // 2,
+            typical=(70, 180),
+            progress_line=_GO_LINE,
+            steps=1140,
+            on_path=onpath.sops,
         ),
         Recipe(
             name="telegraf",

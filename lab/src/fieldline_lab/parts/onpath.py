@@ -20,6 +20,14 @@ def telegraf(recipe: Recipe, search_path: str) -> Path | None:
     return _binary(recipe, search_path, "telegraf", ["--version"], r"^Telegraf v?(\S+)")
 
 
+def sops(recipe: Recipe, search_path: str) -> Path | None:
+    """The directory of a sops of exactly the recipe's version on `search_path`, or None."""
+    # Without the option it would ask the network for a newer version.
+    return _binary(
+        recipe, search_path, "sops", ["--version", "--disable-version-check"], r"^sops v?(\S+)"
+    )
+
+
 def influxd(recipe: Recipe, search_path: str) -> Path | None:
     """The directory of an influxd of exactly the recipe's version on `search_path`, or None."""
     return _binary(recipe, search_path, "influxd", ["version"], r"^InfluxDB v?(\S+)")

@@ -1,4 +1,4 @@
-"""What the builds of the three parts do. Each is a function of the workshop it is given."""
+"""What the builds of the parts do. Each is a function of the workshop it is given."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from .cache import sha256
 from .errors import PartError
 from .model import Workshop
 
+SOPS = "github.com/getsops/sops/v3"
 TELEGRAF = "github.com/influxdata/telegraf"
 INFLUXDB = "github.com/influxdata/influxdb/v2"
 PKG_CONFIG = "github.com/influxdata/pkg-config"
@@ -72,6 +73,19 @@ def check_sums(folder: Path, sums: str, title: str) -> None:
             " stays. After a change of pom.xml, renew SHA256SUMS as lab/parts/README.md says.",
             "\n".join(wrong),
         )
+
+
+def sops(shop: Workshop) -> None:
+    """`bin/sops`."""
+    _go_build(
+        shop,
+        f"{SOPS}/cmd/sops",
+        shop.out / "bin" / "sops",
+        phase="compiling sops",
+        ldflags="-s -w",
+        # Nothing in it needs C.
+        env={**_go(shop), "CGO_ENABLED": "0"},
+    )
 
 
 def telegraf(shop: Workshop) -> None:

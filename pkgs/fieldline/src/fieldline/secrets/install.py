@@ -1,0 +1,140 @@
+"""`fieldline secrets install`: a host's own key to the host, over ssh or into its image."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fieldline.errors import FieldlineError
+from fieldline.secrets import image as images
+from fieldline.secrets.age import key_file_text, recipient_of
+from fieldline.secrets.context import AdminKey, Folder, Plant, Progress, Site
+from fieldline.secrets.rules import ADMIN
+from fieldline.secrets.sops import Sops
+from fieldline.secrets.values import HOST_KEY
+
+# Where sops-nix looks (sops.age.keyFile on the appliances).
+KEY_FOLDER = "/var/lib/sops-nix"
+KEY_FILE = f"{KEY_FOLDER}/key.txt"
+
+# Run as root on the host, with the key on standard input. The old key is there, whole, until the
+# new one is; nobody but root can read either at any moment.
+_SCRIPT = """\
+set -eu
+umask 077
+mkdir -p {folder}
+chown 0:0 {folder}
+chmod 0700 {folder}
+new=$(mktemp {folder}/.key.XXXXXX)
+trap 'rm -f "$new"' EXIT
+cat > "$new"
+chown 0:0 "$new"
+chmod 0400 "$new"
+sync "$new"
+mv -f "$new" {file}
+sync {folder}
+sha256sum < {file}
+stat -c '%a %u %g' {file}
+"""
+
+
+def script() -> str:
+    """The shell text that puts the key into place and says what lies there then."""
+    return _SCRIPT.format(folder=shlex.quote(KEY_FOLDER), file=shlex.quote(KEY_FILE))
+
+
+def install(
+    host: Annotated[str, typer.Argument(help="A host of the site.")],
+    address: Annotated[
+        str | None, typer.Argument(help="Where it answers to ssh.", show_default=False)
+    ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option("--image", help="An SD card's image, before its first boot.", dir_okay=False),
+    ] = None,
+    user: Annotated[str, typer.Option("--user", help="The user to sign in as; may sudo.")] = "root",
+    identity: Annotated[
+        Path | None, typer.Option("--identity", help="An ssh key.", show_default=False)
+    ] = None,
+    port: Annotated[int, typer.Option("--port", help="ssh's port.", min=1, max=65535)] = 22,
+    site: Site = None,
+    folder: Folder = None,
+    admin_key: AdminKey = None,
+) -> None:
+    """Give a host its own age key, with which it reads its secrets: /var/lib/sops-nix/key.txt.
+
+    Over ssh (the key goes through its standard input), or into the image of an SD card.
+
+    Examples:
+
+        fieldline secrets install db 192.168.0.10 --user admin
+
+        fieldline secrets install opc --image result/sd-image/opc.img
+    """
+    if (address is None) == (image is None):
+        raise FieldlineError("Name the host's address, or its image with --image FILE.")
+    with Progress() as progress:
+        plant = Plant.open(site, folder, admin_key, progress)
+        text = _key_text(plant, host)
+        if image is not None:
+            progress.now(f"writing into {image.name}")
+            changed = images.put_file(image, KEY_FILE, text.encode())
+            place = str(image)
+        else:
+            place = f"{user}@{address}"
+            progress.now(f"waiting for {place}")
+            _over_ssh(place, text, user, identity, port, progress)
+            changed = True
+    what = "is now" if changed else "was already"
+    typer.echo(f"the key of {host} {what} at {KEY_FILE} of {place}, for root alone")
+
+
+def _key_text(plant: Plant, host: str) -> str:
+    if host not in plant.wanted.hosts:
+        raise FieldlineError(
+            f"There is no host {host}. The hosts are: {', '.join(sorted(plant.wanted.hosts))}."
+        )
+    path = plant.tree.path(ADMIN)
+    if not path.is_file():
+        raise FieldlineError(f"There is no {path}; run `fieldline secrets init` first.")
+    key = Sops(plant.keeper.tools, plant.keeper.key_file).decrypt(path).get(HOST_KEY + host)
+    if key is None:
+        raise FieldlineError(f"The host {host} has no key yet; run `fieldline secrets rekey`.")
+    return key_file_text(host, key, recipient_of(plant.keeper.tools, key))
+
+
+def _over_ssh(
+    place: str, text: str, user: str, identity: Path | None, port: int, progress: Progress
+) -> None:
+    argv = ["ssh", "-T", "-p", str(port)]
+    if identity is not None:
+        argv += ["-i", str(identity)]
+    command = ["sh", "-c", script()]
+    if user != "root":
+        command = ["sudo", "-n", *command]
+    argv += ["--", place, shlex.join(command)]
+    # ssh asks on the terminal itself (an unknown host, a passphrase): nothing is drawn over it.
+    progress.__exit__()
+    try:
+        done = subprocess.run(argv, input=text, stdout=subprocess.PIPE, text=True, check=False)
+    except FileNotFoundError as error:
+        raise FieldlineError("Install an ssh client (openssh-client).", str(error)) from None
+    expected = hashlib.sha256(text.encode()).hexdigest()
+    lines = done.stdout.split("\n")
+    if done.returncode:
+        raise FieldlineError(
+            f"The key is not on {place}. The user must be able to sign in by ssh and to `sudo -n`;"
+            " what failed is said above.",
+            f"ssh ended with {done.returncode}",
+        )
+    if lines[0].split()[:1] != [expected] or lines[1:2] != ["400 0 0"]:
+        raise FieldlineError(
+            f"What {place} has at {KEY_FILE} is not the key that was sent; look at the host's"
+            " disk and repeat this.",
+            f"it said: {done.stdout.strip()[:200]}",
+        )
