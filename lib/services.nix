@@ -29,6 +29,8 @@ let
         (endpoint host.address server.port)
         "--metrics"
         (endpoint host.address metrics.opc-server)
+        # A Pi has no clock of its own: what it says before it was told the time is not to be relied on.
+        "--require-time-sync"
       ];
     };
     serviceConfig = {

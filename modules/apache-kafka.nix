@@ -10,6 +10,7 @@ let
 in
 {
   options.fieldline.apache-kafka.package = lib.mkPackageOption pkgs "apacheKafka_4_1" {
+    example = "pkgs.apacheKafka_4_2";
     extraDescription = "The minor version that the lab runs: Kafka's metadata can be upgraded, never taken back.";
   };
 

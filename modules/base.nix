@@ -24,6 +24,7 @@ in
     };
 
     package = lib.mkPackageOption pkgs "fieldline" {
+      example = "pkgs.fieldline.overridePythonAttrs { doCheck = false; }";
       extraDescription = "The command line `fieldline`, for operators and for the units that run it.";
     };
   };

@@ -11,7 +11,9 @@ let
   fromFile = text: lib.hasPrefix "$__file{" text;
 in
 {
-  options.fieldline.grafana.package = lib.mkPackageOption pkgs "grafana" { };
+  options.fieldline.grafana.package = lib.mkPackageOption pkgs "grafana" {
+    example = "pkgs.grafana.overrideAttrs { patches = [ ./ours.patch ]; }";
+  };
 
   config = lib.mkIf here {
     assertions = [

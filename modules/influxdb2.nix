@@ -8,7 +8,9 @@ let
   here = builtins.elem "influxdb" settings.roles;
 in
 {
-  options.fieldline.influxdb2.package = lib.mkPackageOption pkgs "influxdb2-server" { };
+  options.fieldline.influxdb2.package = lib.mkPackageOption pkgs "influxdb2-server" {
+    example = "pkgs.influxdb2-server.overrideAttrs { patches = [ ./ours.patch ]; }";
+  };
 
   config = lib.mkIf here {
     assertions = [

@@ -5,7 +5,9 @@ let
   here = builtins.elem "opc-server" config.fieldline.settings.roles;
 in
 {
-  options.fieldline.opc-server.package = lib.mkPackageOption pkgs "opc-server" { };
+  options.fieldline.opc-server.package = lib.mkPackageOption pkgs "opc-server" {
+    example = "pkgs.opc-server.overridePythonAttrs { doCheck = false; }";
+  };
 
   config = lib.mkIf here {
     fieldline.programs.opc-server = lib.getExe cfg.package;

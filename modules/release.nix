@@ -9,7 +9,7 @@ let
   hasDiskSize = options.virtualisation ? diskSize;
 in
 {
-  options.fieldline.release = {
+  options.fieldline.machine = {
     watchdogSeconds = mkOption {
       type = types.nullOr (types.ints.between 1 600);
       default = 30;
@@ -32,19 +32,19 @@ in
 
   config = lib.mkMerge [
     (lib.optionalAttrs hasManagerSettings {
-      systemd.settings.Manager = lib.mkIf (cfg.release.watchdogSeconds != null) {
-        RuntimeWatchdogSec = lib.mkDefault "${toString cfg.release.watchdogSeconds}s";
+      systemd.settings.Manager = lib.mkIf (cfg.machine.watchdogSeconds != null) {
+        RuntimeWatchdogSec = lib.mkDefault "${toString cfg.machine.watchdogSeconds}s";
       };
     })
     (lib.optionalAttrs (!hasManagerSettings) {
-      systemd.watchdog.runtimeTime = lib.mkIf (cfg.release.watchdogSeconds != null)
-        (lib.mkDefault "${toString cfg.release.watchdogSeconds}s");
+      systemd.watchdog.runtimeTime = lib.mkIf (cfg.machine.watchdogSeconds != null)
+        (lib.mkDefault "${toString cfg.machine.watchdogSeconds}s");
     })
     (lib.optionalAttrs hasDiskSize {
-      virtualisation.diskSize = lib.mkIf (cfg.platform == "vbox") (lib.mkDefault cfg.release.diskMib);
+      virtualisation.diskSize = lib.mkIf (cfg.platform == "vbox") (lib.mkDefault cfg.machine.diskMib);
     })
     (lib.optionalAttrs (!hasDiskSize && options ? virtualbox) {
-      virtualbox.baseImageSize = lib.mkDefault cfg.release.diskMib;
+      virtualbox.baseImageSize = lib.mkDefault cfg.machine.diskMib;
     })
   ];
 }

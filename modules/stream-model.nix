@@ -7,7 +7,9 @@ let
 in
 {
   options.fieldline.stream-model = {
-    package = lib.mkPackageOption pkgs "stream-model" { };
+    package = lib.mkPackageOption pkgs "stream-model" {
+    example = "pkgs.stream-model.overridePythonAttrs { doCheck = false; }";
+  };
 
     models = mkOption {
       type = types.listOf types.package;

@@ -6,7 +6,9 @@ let
   file = settings.files."/etc/telegraf/telegraf.toml" or null;
 in
 {
-  options.fieldline.telegraf.package = lib.mkPackageOption pkgs "telegraf" { };
+  options.fieldline.telegraf.package = lib.mkPackageOption pkgs "telegraf" {
+    example = "pkgs.telegraf.overrideAttrs { patches = [ ./ours.patch ]; }";
+  };
 
   config = lib.mkIf (file != null) {
     assertions = [

@@ -22,7 +22,7 @@ in
     fieldline.devices = [ "end0" "eth0" ];
 
     # bcm2835_wdt counts to 15 s at most.
-    fieldline.release.watchdogSeconds = 10;
+    fieldline.machine.watchdogSeconds = 10;
 
     # Flash wears by being written: no access times, no swap, logs and temporary files in memory. What
     # the OPC UA server records is data, and goes to the card.

@@ -13,7 +13,7 @@
 
     fieldline.devices = [ "eth1" ];
     # There is none, and no test waits for one.
-    fieldline.release.watchdogSeconds = null;
+    fieldline.machine.watchdogSeconds = null;
 
     # Time comes from the VM's host, and no NTP server is there to say so: opc-server is told that it is
     # synchronised as systemd-timesyncd would tell it.

@@ -131,7 +131,9 @@ def settings() -> Any:
 
 def expression(body: str, flake: Path = ROOT, inputs: dict[str, Path] | None = None) -> Any:
     """A Nix expression with `e`, what nix-eval knows of the flake (its outputs are `e.outputs`)."""
-    extra = "".join(f"{name} = /. + {json.dumps(str(path))}; " for name, path in (inputs or {}).items())
+    extra = "".join(
+        f"{name} = /. + {json.dumps(str(path))}; " for name, path in (inputs or {}).items()
+    )
     recorded = json.loads((tree() / ".nix-eval" / "config.json").read_text())
     arguments = {
         "nixpkgsTree": tree(),
@@ -140,7 +142,8 @@ def expression(body: str, flake: Path = ROOT, inputs: dict[str, Path] | None = N
         "nixosGenerators": recorded["generators"],
     }
     given = "".join(f"{key} = /. + {json.dumps(str(path))}; " for key, path in arguments.items())
-    text = f"let e = import {TOOL.parent / 'eval.nix'} {{ {given} extraInputs = {{ {extra} }}; }}; in {body}"
+    evaluator = TOOL.parent / "eval.nix"
+    text = f"let e = import {evaluator} {{ {given} extraInputs = {{ {extra} }}; }}; in {body}"
     environment = {**os.environ, "NIX_PATH": "", "GC_INITIAL_HEAP_SIZE": "1G"}
     done = subprocess.run(
         [

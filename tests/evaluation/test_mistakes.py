@@ -110,7 +110,7 @@ MISTAKES = {
         r"fieldline\.store\.keepDays' is not of type `integer between 1 and 3650",
     ),
     "out of range": Mistake(
-        module("fieldline.release.diskMib = 1;"), r"fieldline\.release\.diskMib' is not of type"
+        module("fieldline.machine.diskMib = 1;"), r"fieldline\.machine\.diskMib' is not of type"
     ),
     "option of Fieldline that does not exist": Mistake(
         module("fieldline.opcServer.port = 4840;"), r"option `fieldline\.opcServer' does not exist"
@@ -189,7 +189,9 @@ MISTAKES = {
     ),
     # -- the flake and the packages
     "modules for a host that is not declared": Mistake(
-        replace("flake.nix", "site = ./site.toml;", "site = ./site.toml; extraModules.press9 = [ ];"),
+        replace(
+            "flake.nix", "site = ./site.toml;", "site = ./site.toml; extraModules.press9 = [ ];"
+        ),
         r"extraModules\.press9: the site declares no such host; write one of all, collector",
     ),
     "unknown argument of mkPlant": Mistake(

@@ -1,7 +1,7 @@
 """What the evaluated NixOS hosts are set to is what the lab runs, leaf by leaf.
 
-Equal means (docs of the design): each leaf that `lib/` sets has the same value on the NixOS host; each
-further leaf, which nixpkgs' modules add, is on the reviewed list in `further.toml`.
+Equal means: each leaf that `lib/` sets has the same value on the NixOS host; each further leaf,
+which nixpkgs' modules add, is on the reviewed list in `further.toml`.
 """
 
 import fnmatch
@@ -120,9 +120,7 @@ def test_users_are_the_same(machine: str) -> None:
         assert users[name]["isNormalUser"]
         assert users[name]["openssh"]["authorizedKeys"]["keys"] == keys
         assert "wheel" in users[name]["extraGroups"]
-    may_log_in = {
-        name for name, user in users.items() if user["openssh"]["authorizedKeys"]["keys"]
-    }
+    may_log_in = {name for name, user in users.items() if user["openssh"]["authorizedKeys"]["keys"]}
     assert may_log_in == set(host["admins"])
     assert nix_eval.config(machine, "users.mutableUsers") is False
 
@@ -156,7 +154,10 @@ def test_secrets_are_the_same(machine: str) -> None:
 @pytest.mark.parametrize("machine", MACHINES)
 def test_time_is_kept(machine: str) -> None:
     assert nix_eval.config(machine, "services.timesyncd.enable") is True
-    assert nix_eval.config(machine, "networking.timeServers") == nix_eval.settings()["network"]["ntp"]
-    assert nix_eval.config(machine, "networking.nameservers") == (
-        nix_eval.settings()["network"]["nameservers"]
+    assert (
+        nix_eval.config(machine, "networking.timeServers") == nix_eval.settings()["network"]["ntp"]
+    )
+    assert (
+        nix_eval.config(machine, "networking.nameservers")
+        == (nix_eval.settings()["network"]["nameservers"])
     )

@@ -59,7 +59,7 @@ def test_relations_and_environment(machine: str, name: str) -> None:
     assert found["description"] == unit["description"]
     for key, value in unit["unitConfig"].items():
         assert found["unitConfig"][key] == value
-    environment = {key: value for key, value in unit["environment"].items()}
+    environment = dict(unit["environment"].items())
     if not is_ours(unit):
         # nixpkgs' module writes the configuration into the store and points there.
         environment.pop("INFLUXD_CONFIG_PATH", None)
@@ -79,7 +79,7 @@ def test_no_unit_of_ours_beside_the_declared(machine: str) -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_systemd_takes_the_units(machine: str, tmp_path: Path) -> None:
-    """`systemd-analyze verify` of the evaluated texts, their programs replaced by one that is here."""
+    """`systemd-analyze verify` of the evaluated texts, their programs replaced by one here."""
     names = []
     for name in host_of(machine)["units"]:
         text = re.sub(r"/nix/store/[^/\s]+/[^\s\"]*", "/bin/true", evaluated(machine, name)["text"])
@@ -98,14 +98,17 @@ def test_systemd_takes_the_units(machine: str, tmp_path: Path) -> None:
         env={"SYSTEMD_UNIT_PATH": f"{tmp_path}:", "PATH": "/usr/bin:/bin"},
     )
     ours = [line for line in done.stderr.splitlines() if str(tmp_path) in line]
-    assert done.returncode == 0 and not ours, done.stderr
+    assert not ours, done.stderr
+    assert done.returncode == 0, done.stderr
 
 
 def test_systemd_refuses_a_wrong_unit(tmp_path: Path) -> None:
     """The check above can fail."""
     file = tmp_path / "wrong.service"
     file.write_text("[Service]\nExecStart=/bin/true\nRestrt=always\n")
-    done = run(["systemd-analyze", "verify", str(file)], capture_output=True, text=True, check=False)
+    done = run(
+        ["systemd-analyze", "verify", str(file)], capture_output=True, text=True, check=False
+    )
     assert str(file) in done.stderr
 
 

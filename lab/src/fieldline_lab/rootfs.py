@@ -34,6 +34,9 @@ STOCK_WANTS = {
 }
 SYSTEM_UNITS = Path("/usr/lib/systemd/system")
 
+# systemd-timesyncd.service(8).
+SYNCHRONIZED = "/run/systemd/timesync/synchronized"
+
 # What programs under /usr look for in /etc, bound read-only where the machine has it.
 MACHINE_ETC = (
     "alternatives",
@@ -218,6 +221,13 @@ def _secrets(host: HostDeclaration, store: Store, runtime: Path) -> Path:
         with os.fdopen(descriptor, "w") as file:
             file.write(store.secret(name))
     return folder
+
+
+def _synchronized(runtime: Path) -> Path:
+    """What systemd-timesyncd leaves once the time is right: a host's clock is the machine's."""
+    file = runtime / "synchronized"
+    file.touch()
+    return file
 
 
 def _data(host: HostDeclaration, store: Store) -> Path:

@@ -73,7 +73,7 @@ in
     actual = arguments opc "opc-server";
     expected = [
       "--site" "/etc/fieldline/site.toml" "--server" "opc" "--state" "/var/lib/opc-server"
-      "--listen" "192.168.0.5:4840" "--metrics" "192.168.0.5:9101"
+      "--listen" "192.168.0.5:4840" "--metrics" "192.168.0.5:9101" "--require-time-sync"
     ];
   };
   "stream-model" = {
