@@ -42,6 +42,17 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -p "[sudo] password for %u, to 
 prepare: install  ## get the parts; `make check` then tests the settings with them too
 	@$(BIN)/fieldline lab prepare
 
+# Not in `make test`: the tool and the NixOS modules that it evaluates are no part of a checkout. Without them this
+# fails and says what is missing.
+.PHONY: nix-eval
+nix-eval: install  ## evaluate every host, image, package and VM test with real NixOS modules
+	@$(BIN)/python tests/evaluation/check.py --record tests/evaluation/result.txt
+	@$(BIN)/pytest -q -n 2 --dist loadscope -p no:cacheprovider tests/evaluation
+
+.PHONY: options
+options: install  ## write docs/options.md from the NixOS modules (needs what nix-eval needs)
+	@$(BIN)/python tests/evaluation/options.py docs/options.md
+
 .PHONY: test
 test: prepare check  ## everything, on real servers and lab hosts (asks for root)
 	@$(BIN)/pytest -q -m "servers or kafka" $(wildcard pkgs/*/tests)
