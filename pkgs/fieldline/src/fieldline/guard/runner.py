@@ -19,7 +19,7 @@ from fieldline.guard.state import (
     Record,
     Revert,
     Started,
-    Test,
+    Switch,
     Ticked,
     Wait,
 )
@@ -88,7 +88,7 @@ class Runner:
         if record is None:
             return Done()
         match action:
-            case Test():
+            case Switch():
                 return self._test(record)
             case Persist():
                 cause, note = self._host.persist(record.new)
