@@ -8,6 +8,7 @@ Source: nixpkgs, pkgs/by-name/ni/nixos-rebuild-ng.
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -21,9 +22,9 @@ _NIX = ["nix", "--extra-experimental-features", "nix-command flakes"]
 
 
 def build_command(flake: str, configuration: str) -> list[str]:
-    """The command that builds a system and writes its path."""
+    """The command that builds a system and writes what it built, as JSON: Nix 2.8 does it too."""
     attribute = f'nixosConfigurations."{configuration}".config.system.build.toplevel'
-    return [*_NIX, "build", "--no-link", "--print-out-paths", f"{flake}#{attribute}"]
+    return [*_NIX, "build", "--no-link", "--json", f"{flake}#{attribute}"]
 
 
 def copy_command(ssh: Ssh, system: str) -> list[str]:
@@ -45,10 +46,10 @@ def build(flake: str, configuration: str) -> str:
         FieldlineError: Nix is missing, or the build failed (Nix has told why).
     """
     done = _run(build_command(flake, configuration), {}, "build")
-    lines = done.stdout.split()
-    if len(lines) != 1:
-        raise FieldlineError("Nix gave no path of a system.", done.stdout[-500:])
-    return lines[0]
+    try:
+        return str(json.loads(done.stdout)[0]["outputs"]["out"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise FieldlineError("Nix gave no path of a system.", done.stdout[-500:]) from error
 
 
 def copy(ssh: Ssh, system: str) -> None:
