@@ -192,6 +192,17 @@ def test_wrong_site_is_refused(tmp_path: Path) -> None:
     assert "hosts.collector.address" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["root", "telegraf"])
+def test_an_admin_is_no_user_of_a_service(name: str, tmp_path: Path) -> None:
+    site = tmp_path / "site.toml"
+    text = SITES["demonstration"].read_text()
+    assert "\nadmin = " in text
+    site.write_text(text.replace("\nadmin = ", f"\n{name} = "))
+    done = of_site(site)
+    assert done.returncode != 0
+    assert "the same user" in done.stderr
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace of its own needs root")
 @pytest.mark.parametrize("name", SITES)
 def test_nft_takes_the_firewall(name: str, tmp_path: Path) -> None:

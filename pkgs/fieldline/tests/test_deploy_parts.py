@@ -154,7 +154,8 @@ def test_ssh_is_told_what_was_said_and_nothing_else() -> None:
     whole = Ssh("192.168.0.5", "anna", "/keys/anna", 2222)
     assert whole.destination == "anna@192.168.0.5"
     assert whole.options()[-6:] == ["-i", "/keys/anna", "-o", "IdentitiesOnly=yes", "-p", "2222"]
-    assert "BatchMode=yes" in whole.options()
+    # Nothing is asked, and no connection from before is used.
+    assert {"BatchMode=yes", "ControlPath=none"} <= set(whole.options())
 
 
 def test_a_host_is_known_by_its_key_at_another_address_too() -> None:

@@ -129,6 +129,38 @@ def test_nothing_to_guard(tmp_path: Path) -> None:
     assert host.done == []
 
 
+def test_a_full_disk_does_not_hold_up_the_way_back(
+    store: Store, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = store.write
+
+    def full(record: Record) -> None:
+        if host.done:
+            raise OSError(28, "No space left on device")
+        write(record)
+
+    monkeypatch.setattr(store, "write", full)
+    host.fails = {"test /new": 1, "revert /old": 1}
+    assert run(store, host)[-1] is Phase.REVERTED
+    assert host.done == ["test /new", "revert /old", "revert /old"]
+    # What nobody could write down would be done once more after a kill.
+    found = Store(store._path.parent).read()
+    assert found is not None
+    assert found.phase is Phase.TESTING
+
+
+def test_nothing_is_begun_that_cannot_be_written(
+    store: Store, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_record: Record) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        run(store, host)
+    assert host.done == []
+
+
 # -- programs ------------------------------------------------------------------------------------
 
 
@@ -232,7 +264,10 @@ def guarded(place: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setattr(command, "Store", lambda: store)
     programs = place / "programs"
     programs.mkdir()
-    (programs / "systemctl").write_text(f'#!/bin/sh\necho "$*" >> {place}/systemctl\nexit 0\n')
+    (place / "substate").write_text("exited")
+    (programs / "systemctl").write_text(
+        f'#!/bin/sh\necho "$*" >> {place}/systemctl\n[ "$1" != show ] || cat {place}/substate\n'
+    )
     (programs / "systemctl").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
     return store
@@ -259,8 +294,23 @@ def test_start_records_and_starts_the_unit(place: Path, guarded: Store) -> None:
     # Another one is refused until this one is over.
     code, _, error = guard("start", str(place / "new"))
     assert (code, "Another switch is under guard" in error) == (1, True)
+    assert len((place / "systemctl").read_text().splitlines()) == 1
     guarded.write(replace(found, phase=Phase.REVERTED))
     assert guard("start", str(place / "new"))[0] == 0
+
+
+@pytest.mark.parametrize(("state", "calls"), [("exited", 2), ("running", 1)])
+def test_a_switch_that_nobody_guards_is_taken_up(
+    place: Path, guarded: Store, state: str, calls: int
+) -> None:
+    now = moment()
+    with guarded.locked():
+        guarded.write(Record("id", OLD, NEW, now.boot, now.ns - 1))
+    (place / "substate").write_text(state)
+    assert "Another switch is under guard" in guard("start", str(place / "new"))[2]
+    asked = (place / "systemctl").read_text().splitlines()
+    assert len(asked) == calls
+    assert asked[-1].startswith("restart" if calls == 2 else "show")
 
 
 @pytest.mark.usefixtures("guarded")

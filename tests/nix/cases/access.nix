@@ -40,7 +40,11 @@ in
     expected = "exec";
   };
   "a killed guard comes back" = {
-    actual = { inherit (guard.serviceConfig) Restart RestartForceExitStatus; };
-    expected = { Restart = "on-failure"; RestartForceExitStatus = "SIGTERM SIGINT SIGHUP SIGPIPE"; };
+    actual = { inherit (guard.serviceConfig) Restart RestartForceExitStatus RestartPreventExitStatus; };
+    expected = {
+      Restart = "on-failure";
+      RestartForceExitStatus = "SIGTERM SIGINT SIGHUP SIGPIPE";
+      RestartPreventExitStatus = 78;
+    };
   };
 }

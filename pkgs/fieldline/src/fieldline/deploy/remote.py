@@ -56,6 +56,8 @@ class Ssh:
         options = ["-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS}"]
         # A connection whose network is gone ends within seconds; TCP alone takes minutes.
         options += ["-o", "ServerAliveInterval=3", "-o", "ServerAliveCountMax=2"]
+        # One that is shared, by the user's own configuration, would say nothing of a new one.
+        options += ["-o", "ControlMaster=no", "-o", "ControlPath=none"]
         if self.known_as:
             options += ["-o", f"HostKeyAlias={self.known_as}"]
         if self.identity:
