@@ -16,6 +16,7 @@ let
   merged = name: util.disjoint name (map (part: part.${name} or { }) parts);
 
   units = merged "units";
+  ssh = import ./ssh.nix { inherit plant; };
 
   firewall = map ({ protocol ? "tcp", ... }@rule: rule // { inherit protocol; }) (
     [ { port = 22; sources = null; purpose = "ssh"; } ]
@@ -29,7 +30,9 @@ in
 {
   inherit (host) name address roles platforms memory;
   inherit (plant.site.network) prefix;
-  inherit (import ./ssh.nix { inherit plant; }) admins sshd;
+  inherit (ssh) sshd;
+  # Nobody logs in as a service, or as root under another key.
+  admins = builtins.seq (util.disjoint "user" [ (merged "users") ssh.admins { root = { }; } ]) ssh.admins;
   files = merged "files";
   inherit units;
   users = merged "users";

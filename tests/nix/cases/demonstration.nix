@@ -25,9 +25,9 @@ in
   "units by host" = {
     actual = builtins.mapAttrs (_: host: builtins.attrNames host.units) lab.hosts;
     expected = {
-      opc = [ "opc-server" ];
-      collector = [ "stream-model" "telegraf" ];
-      db = [ "apache-kafka" "grafana" "influxdb-provision" "influxdb2" "kafka-provision" "telegraf" ];
+      opc = [ "deploy-guard" "opc-server" ];
+      collector = [ "deploy-guard" "stream-model" "telegraf" ];
+      db = [ "apache-kafka" "deploy-guard" "grafana" "influxdb-provision" "influxdb2" "kafka-provision" "telegraf" ];
     };
   };
   "static users are those of nixpkgs' modules" = {
@@ -414,6 +414,7 @@ in
     actual = builtins.mapAttrs (name: _: (service db name).User or null) db.units;
     expected = {
       apache-kafka = "apache-kafka";
+      deploy-guard = null;
       grafana = "grafana";
       influxdb-provision = null;
       influxdb2 = "influxdb2";
@@ -425,6 +426,6 @@ in
     actual = builtins.concatMap
       (host: map (unit: unit.unitConfig.StartLimitIntervalSec) (builtins.attrValues host.units))
       (builtins.attrValues lab.hosts);
-    expected = [ 0 0 0 0 0 0 0 0 0 ];
+    expected = [ 0 0 0 0 0 0 0 0 0 0 0 0 ];
   };
 }

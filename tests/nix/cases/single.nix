@@ -14,7 +14,7 @@ in
   "all units" = {
     actual = builtins.attrNames host.units;
     expected = [
-      "apache-kafka" "grafana" "influxdb-provision" "influxdb2" "kafka-provision" "opc-server" "stream-model"
+      "apache-kafka" "deploy-guard" "grafana" "influxdb-provision" "influxdb2" "kafka-provision" "opc-server" "stream-model"
       "telegraf"
     ];
   };
