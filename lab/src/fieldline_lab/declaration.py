@@ -65,6 +65,8 @@ class HostDeclaration:
     users: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     nftables: str = ""
     secrets: tuple[str, ...] = ()
+    secret_files: Mapping[str, str] = field(default_factory=dict)
+    """Secret → the encrypted file it stands in."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ def _host(name: str, value: Mapping[str, Any]) -> HostDeclaration:
         users=dict(value.get("users", {})),
         nftables=value.get("nftables") or "",
         secrets=tuple(value.get("secrets", ())),
+        secret_files=dict(value.get("secretFiles", {})),
     )
 
 

@@ -1,11 +1,10 @@
 """The root of a host: a small tree of its own around the machine's /usr."""
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import formats, units
+from . import formats, secrets, units
 from .declaration import HostDeclaration
 from .plan import SITE_FOLDER, Plan
 from .programs import KAFKA_CLASSES, OPT, Programs
@@ -114,8 +113,10 @@ def render(plan: Plan, host: HostDeclaration, store: Store, runtime: Path) -> Ro
     # What the machine's packages generate at boot, such as a unit per PostgreSQL cluster.
     for generators in SYSTEM_UNITS.parent.glob("system*-generators"):
         read_only.append((str(nothing), str(generators)))
-    read_only.append((str(_secrets(host, store, runtime)), "/run/secrets"))
-    return Root(root, read_only, [(str(_data(host, store)), "/var")])
+    data = _data(host, store)
+    # Writable, as on an appliance: a new value is put there, and the unit that loads it restarted.
+    given = secrets.place(host, plan.sops, store, runtime)
+    return Root(root, read_only, [(str(data), "/var"), (str(given), "/run/secrets")])
 
 
 def _write(root: Path, path: str, text: str, mode: int = 0o644) -> None:
@@ -195,19 +196,6 @@ def _stock(runtime: Path) -> Path:
         wants.mkdir()
         for name in names:
             (wants / name).symlink_to(f"../{name}")
-    return folder
-
-
-def _secrets(host: HostDeclaration, store: Store, runtime: Path) -> Path:
-    """The host's secrets and no other's, for root alone."""
-    folder = runtime / "secrets"
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(mode=0o700)
-    for name in host.secrets:
-        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(store.secret(name))
     return folder
 
 
