@@ -23,7 +23,7 @@ def lab() -> Iterator[Lab]:
 
 
 def test_there_are_scenarios() -> None:
-    assert {path.stem for path in SCENARIOS} >= {"boot", "chain", "restart"}
+    assert {path.stem for path in SCENARIOS} >= {"boot", "chain", "restart", "secrets"}
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)

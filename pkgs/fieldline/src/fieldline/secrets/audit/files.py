@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fieldline.errors import FieldlineError
+from fieldline.secrets.age import KEY_FILE
 from fieldline.secrets.audit.model import Finding, Needles, Result, Secret
 
 # What sops-nix decrypts to; what users need before there are users is apart.
 SECRET_FOLDERS = (Path("/run/secrets"), Path("/run/secrets-for-users"))
-HOST_KEY_FILE = Path("/var/lib/sops-nix/key.txt")
+HOST_KEY_FILE = Path(KEY_FILE)
 
 # Here a value is wrong whoever may read the file.
 NOWHERE = (Path("/etc"), Path("/opt/fieldline"))
