@@ -10,7 +10,7 @@ from typing import Any
 
 from fieldline.errors import FieldlineError
 
-from . import cds, sweep
+from . import cds, secrets, sweep
 from .host import BOOT_SECONDS, STOP_SECONDS, Host
 from .lock import LabLock, claim
 from .names import DEFAULT_NAME, LabNames, find_worktree
@@ -148,6 +148,8 @@ class Lab:
         if not self.network.exists:
             self.network.create()
         cds.ensure(self.plan, self.progress.note)
+        # Also where no host is switched on yet: each finds its key when it is.
+        secrets.ensure(self.plan.raw, self.plan.sops, self.store, self.progress.note)
         booted = []
         for name in wanted:
             if not self.hosts[name].running:

@@ -38,8 +38,8 @@ def read_catalogue(folder: Path = RECIPES) -> dict[str, Recipe]:
     sops = folder / "sops"
     telegraf = folder / "telegraf"
     influxdb = folder / "influxdb"
-    # Space: what a build from nothing was seen to take (133, 1847, 911, 2862 MB), and half as much
-    # again for the linker. Time: two cores, alone and beside other work.
+    # Space: what a build from nothing was seen to take (133, 1847, 911 and 2862 MB), and half as
+    # much again for the linker. Time: two cores, alone and beside other work.
     found = (
         Recipe(
             name="kafka",

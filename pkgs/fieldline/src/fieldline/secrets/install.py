@@ -12,15 +12,11 @@ import typer
 
 from fieldline.errors import FieldlineError
 from fieldline.secrets import image as images
-from fieldline.secrets.age import key_file_text, recipient_of
+from fieldline.secrets.age import KEY_FILE, KEY_FOLDER, key_file_text, recipient_of
 from fieldline.secrets.context import AdminKey, Folder, Plant, Progress, Site
 from fieldline.secrets.rules import ADMIN
 from fieldline.secrets.sops import Sops
 from fieldline.secrets.values import HOST_KEY
-
-# Where sops-nix looks (sops.age.keyFile on the appliances).
-KEY_FOLDER = "/var/lib/sops-nix"
-KEY_FILE = f"{KEY_FOLDER}/key.txt"
 
 # Run as root on the host, with the key on standard input. The old key is there, whole, until the
 # new one is; nobody but root can read either at any moment.
