@@ -5,7 +5,6 @@ let
   inherit (builtins) attrNames filter head length mapAttrs;
   inherit (import ./check/forms.nix) imap milliseconds;
   net = import ./net.nix;
-  names = import ./names.nix;
 
   collectors = filter (name: builtins.elem "collector" site.hosts.${name}.roles) (attrNames site.hosts);
 

@@ -25,7 +25,7 @@ rec {
   badValue = key: value: remedy: [ (mistake key "bad-value" "${shown value} is not allowed" "write ${remedy}") ];
   outOfRange = key: value: remedy: [ (mistake key "out-of-range" "${shown value} is out of range" "write ${remedy}") ];
 
-  anything = key: value: [ ];
+  anything = _key: _value: [ ];
 
   # A text for which `holds`.
   text = remedy: holds: key: value:
