@@ -10,12 +10,23 @@ in
     expected.admin = [ "ssh-ed25519 " ];
   };
   "a site without admins lets nobody in" = {
-    actual = { inherit (none) admins; inherit (none.sshd) AllowGroups; };
-    expected = { admins = { }; AllowGroups = [ "wheel" ]; };
+    actual = {
+      inherit (none) admins;
+      inherit (none.sshd) AllowGroups;
+    };
+    expected = {
+      admins = { };
+      AllowGroups = [ "wheel" ];
+    };
   };
   "keys alone, and never root's" = {
     actual = {
-      inherit (host.sshd) AuthenticationMethods PasswordAuthentication KbdInteractiveAuthentication PermitRootLogin;
+      inherit (host.sshd)
+        AuthenticationMethods
+        PasswordAuthentication
+        KbdInteractiveAuthentication
+        PermitRootLogin
+        ;
     };
     expected = {
       AuthenticationMethods = "publickey";
@@ -26,13 +37,31 @@ in
   };
   # A failing network or firewall must not stop the one that goes back because of it.
   "the guard needs nothing" = {
-    actual = { inherit (guard) after wants requires credentials; };
-    expected = { after = [ ]; wants = [ ]; requires = [ ]; credentials = { }; };
+    actual = {
+      inherit (guard)
+        after
+        wants
+        requires
+        credentials
+        ;
+    };
+    expected = {
+      after = [ ];
+      wants = [ ];
+      requires = [ ];
+      credentials = { };
+    };
   };
   # nixpkgs, switch-to-configuration: which section each is read from.
   "a switch neither restarts nor stops its guard" = {
-    actual = { restart = guard.serviceConfig.X-RestartIfChanged; stop = guard.unitConfig.X-StopOnRemoval; };
-    expected = { restart = false; stop = false; };
+    actual = {
+      restart = guard.serviceConfig.X-RestartIfChanged;
+      stop = guard.unitConfig.X-StopOnRemoval;
+    };
+    expected = {
+      restart = false;
+      stop = false;
+    };
   };
   # `systemctl start multi-user.target` of a switch waits for one-shots that the target wants.
   "a switch does not wait for its guard" = {

@@ -3,16 +3,21 @@ let
   lib = import ../../../lib { site = ../sites/single.toml; };
   base = import ../../../lib/hardening.nix;
   units = lib.lab.hosts.bench.units;
-  differing = unit: builtins.filter
-    (name: !(unit.serviceConfig ? ${name}) || unit.serviceConfig.${name} != base.${name})
-    (builtins.attrNames base);
+  differing =
+    unit:
+    builtins.filter (
+      name: !(unit.serviceConfig ? ${name}) || unit.serviceConfig.${name} != base.${name}
+    ) (builtins.attrNames base);
 in
 {
   "exceptions" = {
     actual = builtins.mapAttrs (_: differing) (removeAttrs units [ "deploy-guard" ]);
     expected = {
       # The JIT writes code, and the JVM sizes itself by /proc/meminfo.
-      apache-kafka = [ "MemoryDenyWriteExecute" "ProcSubset" ];
+      apache-kafka = [
+        "MemoryDenyWriteExecute"
+        "ProcSubset"
+      ];
       # chown on its database and resources of its own.
       grafana = [ "SystemCallFilter" ];
       influxdb-provision = [ ];
@@ -31,7 +36,14 @@ in
   # What `systemd-analyze security` weighs most, by its own table (systemd 252).
   "what must be there" = {
     actual = {
-      inherit (base) NoNewPrivileges ProtectSystem CapabilityBoundingSet PrivateDevices RestrictNamespaces UMask;
+      inherit (base)
+        NoNewPrivileges
+        ProtectSystem
+        CapabilityBoundingSet
+        PrivateDevices
+        RestrictNamespaces
+        UMask
+        ;
     };
     expected = {
       NoNewPrivileges = true;
