@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from fieldline.errors import FieldlineError
+from fieldline.evaluate import evaluate
 from fieldline_lab import ssh, systems
-from fieldline_lab.declaration import HostDeclaration, evaluate, parse
+from fieldline_lab.declaration import HostDeclaration, parse
 from fieldline_lab.units import expected_units, unit_files, wanted
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,7 +68,7 @@ def test_a_host_without_sshd_has_none_of_its_units() -> None:
 def test_sshd_takes_what_lib_declares(tmp_path: Path) -> None:
     sshd = shutil.which("sshd", path="/usr/sbin:/usr/bin")
     assert sshd, "scripts/install installs openssh-server"
-    host = parse(evaluate(ROOT, ROOT / "site.toml")).hosts["opc"]
+    host = parse(evaluate(ROOT / "lib", ROOT / "site.toml")).hosts["opc"]
     assert host.sshd is not None
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
