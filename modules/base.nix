@@ -9,6 +9,11 @@ let
   inherit (lib) mkDefault mkOption types;
   cfg = config.fieldline.base;
   inherit (config.fieldline) settings;
+
+  # Type and key, without the comment.
+  publicKey = lib.concatStringsSep " " (
+    lib.take 2 (lib.splitString " " (lib.fileContents ../tests/scenarios/admin.pub))
+  );
 in
 {
   options.fieldline.base = {
@@ -39,6 +44,10 @@ in
       {
         assertion = settings.admins != { };
         message = "admins: the site names nobody who may log in; add your ssh public key to [admins] in site.toml";
+      }
+      {
+        assertion = !lib.any (lib.hasInfix publicKey) (lib.concatLists (lib.attrValues settings.admins));
+        message = "admins: the key of Fieldline's scenarios is no secret, everybody has its private half; write your own in [admins] of site.toml";
       }
     ];
 

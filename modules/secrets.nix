@@ -90,7 +90,8 @@ in
         sshKeyPaths = [ ];
       };
       gnupg.sshKeyPaths = [ ];
-      validateSopsFiles = cfg.evaluated;
+      # Where a file is missing, sops-nix ends the evaluation before the assertion above is seen.
+      validateSopsFiles = cfg.evaluated && lib.all (file: textOf file != "") files;
       secrets = lib.genAttrs settings.secrets (name: {
         sopsFile = fileOf name;
         mode = "0400";
