@@ -19,7 +19,7 @@ let
         "## `${option.name}`"
         (oneLine (lib.removeSuffix "\n" (option.description.text or option.description)))
         ""
-        "- type: ${option.type}"
+        "- type: `${option.type}`"
       ]
       ++ lib.optional (option ? default) "- default: `${oneLine (shown option.default)}`"
       ++ lib.optional (option ? example) "- example: `${oneLine (shown option.example)}`"
