@@ -143,6 +143,25 @@ def test_a_fine_system_is_confirmed_and_boots(plant: Lab, collector: Host) -> No
     assert status(collector)["phase"] == "confirmed"
 
 
+def test_a_host_that_moves_to_its_declared_address_is_found_there(
+    plant: Lab, collector: Host
+) -> None:
+    now = "192.168.0.77"
+    collector.exec(["ip", "address", "add", f"{now}/24", "dev", DEVICE], check=True)
+    plant.hosts["opc"].exec(
+        # Its key is known by the present address alone.
+        ["sh", "-ec", f"cd .ssh; ssh-keygen -qR 192.168.0.7; ssh-keyscan {now} >> known_hosts"],
+        check=True,
+    )
+    moves = declared(collector) + f"ip address delete {now}/24 dev {DEVICE}\n"
+    systems.make(collector.data, "moved", moves)
+    done = deploy(plant, "collector", "moved", "--address", now)
+    assert done.code == 0, done
+    assert now not in collector.exec(["ip", "-4", "address"], check=True).stdout
+    scan = "ssh-keyscan -t ed25519 192.168.0.7 >> .ssh/known_hosts"
+    plant.hosts["opc"].exec(["sh", "-ec", scan], check=True)
+
+
 @pytest.mark.parametrize(
     "harm",
     [f"ip link set {DEVICE} down", "nft insert rule inet fieldline input drop"],
