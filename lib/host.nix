@@ -60,13 +60,7 @@ in
     memory
     ;
   inherit (plant.site.network) prefix;
-  inherit (ssh) sshd;
-  # Nobody logs in as a service, or as root under another key.
-  admins = builtins.seq (util.disjoint "user" [
-    (merged "users")
-    ssh.admins
-    { root = { }; }
-  ]) ssh.admins;
+  inherit (ssh) admins sshd;
   files = merged "files";
   inherit units;
   users = merged "users";

@@ -46,6 +46,7 @@ let
   inherit (words)
     address
     endpoint
+    adminName
     hostName
     long
     name
@@ -362,7 +363,7 @@ table {
     };
   };
   optional = {
-    admins = named { } shortName (list { } publicKey);
+    admins = named { } adminName (list { } publicKey);
     collection = table {
       optional = {
         outage = duration "1s" "7d";

@@ -56,6 +56,20 @@ let
   hostName = text "a host name such as \"db\", and no word of Python" (
     value: matches 32 short value && !elem value notHosts
   );
+  # Users that a host has anyway: nobody logs in as a service, or as root under another key.
+  notAdmins = [
+    "apache-kafka"
+    "grafana"
+    "influxdb2"
+    "messagebus"
+    "nobody"
+    "root"
+    "sshd"
+    "telegraf"
+  ];
+  adminName = text "a name of small letters, digits and \"-\", and no user that a host has anyway" (
+    value: matches 32 short value && !elem value notAdmins
+  );
   shortName = pattern 32 short "a name of small letters, digits and \"-\"";
   name = pattern 64 long "a name of letters, digits, \"_\" and \"-\"";
   variableName =
@@ -120,6 +134,7 @@ in
   inherit
     address
     endpoint
+    adminName
     hostName
     long
     name

@@ -221,7 +221,7 @@ def test_an_admin_is_no_user_of_a_service(name: str, tmp_path: Path) -> None:
     site.write_text(text.replace("\nadmin = ", f"\n{name} = "))
     done = of_site(site)
     assert done.returncode != 0
-    assert "the same user" in done.stderr
+    assert f"admins.{name}: bad-value" in done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace of its own needs root")
