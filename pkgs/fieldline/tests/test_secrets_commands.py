@@ -1,4 +1,4 @@
-"""`fieldline secrets` as a person uses it: processes, terminals, ssh."""
+"""`fieldline secrets` as a person uses it: processes, terminals, an editor."""
 
 from __future__ import annotations
 
@@ -17,12 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from fieldline.errors import FieldlineError
-from fieldline.secrets import install
 from fieldline.secrets.age import new_key
 from fieldline.secrets.sops import Sops
 from fieldline.secrets.tools import Tools
-from typer.testing import CliRunner
 
 ROOT = Path(__file__).resolve().parents[3]
 SECONDS = 60.0
@@ -294,105 +291,6 @@ def test_ctrl_c_leaves_nothing_behind(plant: Plant) -> None:
     assert "Traceback" not in done.stderr
     shutil.rmtree(slow)
     assert sorted(plant.folder.rglob("*")) == before
-
-
-SSH = """\
-#!/bin/sh
-printf '%s\\n' "$@" > {log}
-while [ "$1" != -- ]; do shift; done
-shift 2
-exec sh -c "$*"
-"""
-# Where this is not root, it is as good as root in a namespace of its own.
-SUDO = """\
-#!/bin/sh
-[ "$1" = -n ] || exit 9
-shift
-[ "$(id -u)" = 0 ] || set -- unshare -r "$@"
-exec "$@"
-"""
-
-
-@pytest.fixture
-def remote(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An ssh that runs the command here, where the key's folder is another one."""
-    folder = plant.folder / "bin"
-    folder.mkdir()
-    for name, text in (("ssh", SSH.format(log=plant.folder / "arguments")), ("sudo", SUDO)):
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
-    for name, value in plant.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("PATH", f"{folder}:{plant.environment()['PATH']}")
-    place = plant.folder / "re mote" / "sops-nix"
-    monkeypatch.setattr(install, "KEY_FOLDER", str(place))
-    monkeypatch.setattr(install, "KEY_FILE", str(place / "key.txt"))
-    monkeypatch.chdir(plant.folder)
-    return place / "key.txt"
-
-
-def run(*arguments: str) -> tuple[int, str, BaseException | None]:
-    from fieldline.secrets.commands import app
-
-    done = CliRunner().invoke(app, list(arguments))
-    return done.exit_code, done.output, done.exception
-
-
-def test_a_key_goes_over_ssh_and_never_in_an_argument(plant: Plant, remote: Path) -> None:
-    assert run("init")[0] == 0
-    key = plant.read("admin.yaml")["host-key-db"]
-    for _ in range(2):
-        code, output, error = run(
-            *("install", "db", "192.168.0.10", "--user", "admin", "--port", "2222"),
-            *("--identity", "id"),
-        )
-        assert code == 0, error
-        assert "the key of db is now at" in output
-        assert key in remote.read_text().splitlines()
-        assert remote.stat().st_mode & 0o777 == 0o400
-        assert remote.parent.stat().st_mode & 0o777 == 0o700
-        assert [path.name for path in remote.parent.iterdir()] == ["key.txt"]
-    arguments = (plant.folder / "arguments").read_text()
-    assert arguments.startswith("-T\n-p\n2222\n-i\nid\n--\nadmin@192.168.0.10\nsudo -n sh -c ")
-    assert key not in arguments
-    assert key not in output
-    # It is a key that opens what the host reads.
-    opener = Sops(plant.tools, remote)
-    assert opener.decrypt(plant.folder / "secrets/hosts/db.yaml")
-
-
-def test_a_failed_installation_is_told_and_keeps_the_old_key(plant: Plant, remote: Path) -> None:
-    run("init")
-    run("install", "db", "address", "--user", "admin")
-    before = remote.read_text()
-    run("rotate", "host-key-db")
-    ssh = plant.folder / "bin" / "ssh"
-    ssh.write_text("#!/bin/sh\ncat > /dev/null\nexit 255\n")
-    code, _, error = run("install", "db", "address", "--user", "admin")
-    assert code == 1
-    assert isinstance(error, FieldlineError)
-    assert "The key is not on admin@address" in str(error)
-    ssh.write_text("#!/bin/sh\ncat > /dev/null\necho 0000\necho 400 0 0\n")
-    code, _, error = run("install", "db", "address", "--user", "admin")
-    assert "is not the key that was sent" in str(error)
-    assert remote.read_text() == before
-
-
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        (["db"], "address, or its image"),
-        (["db", "address", "--image", "x.img"], "address, or its image"),
-        (["none", "address"], "no host none. The hosts are: collector, db, opc"),
-        (["db", "--image", "none.img"], "readable image"),
-    ],
-)
-def test_wrong_uses_of_install(remote: Path, arguments: list[str], text: str) -> None:
-    run("init")
-    code, _, error = run("install", *arguments)
-    assert code == 1
-    assert text in str(error)
-    assert not remote.exists()
 
 
 def test_help_has_examples(plant: Plant) -> None:
