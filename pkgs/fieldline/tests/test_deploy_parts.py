@@ -9,7 +9,7 @@ import pytest
 from fieldline.deploy import nix
 from fieldline.deploy.facts import cannot_go_back, check_backup, metadata_version, parse_facts
 from fieldline.deploy.remote import NO_CONNECTION, Answer, Ssh
-from fieldline.deploy.target import database, default_user, find_target
+from fieldline.deploy.target import database, find_target
 from fieldline.errors import FieldlineError
 from fieldline.site import Site, check_text
 from hypothesis import given
@@ -56,9 +56,9 @@ def test_a_host_that_is_not_meant(text: str, platform: str | None, message: str)
 
 
 def test_who_logs_in_and_where_data_arrive() -> None:
-    assert default_user(SITE) == "admin"
+    assert SITE.only_admin == "admin"
     key = 'anna = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI"]'
-    assert default_user(other("[admins]", f"[admins]\n{key}")) is None
+    assert other("[admins]", f"[admins]\n{key}").only_admin is None
     found = database(SITE)
     assert found is not None
     assert found.name == "db"

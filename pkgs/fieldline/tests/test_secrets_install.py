@@ -79,8 +79,7 @@ def test_a_key_goes_over_ssh_and_never_in_an_argument(remote: Remote) -> None:
     key = remote.read("admin.yaml")["host-key-db"]
     for _ in range(2):
         code, output, error = remote.run(
-            *("install", "db", "192.168.0.10", "--user", "admin", "--port", "2222"),
-            *("--identity", "id"),
+            *("install", "db", "192.168.0.10", "--port", "2222", "--identity", "id"),
         )
         assert code == 0, error
         assert "the key of db is now at" in output
@@ -95,6 +94,20 @@ def test_a_key_goes_over_ssh_and_never_in_an_argument(remote: Remote) -> None:
     # It is a key that opens what the host reads.
     opener = Sops(remote.tools, remote.key)
     assert opener.decrypt(remote.folder / "secrets/hosts/db.yaml")
+
+
+def test_with_several_admins_one_must_be_named(remote: Remote) -> None:
+    remote.run("init")
+    site = remote.folder / "site.toml"
+    text = site.read_text()
+    key = next(line for line in text.splitlines() if line.startswith("admin = "))
+    site.write_text(text.replace(key, f"{key}\n{key.replace('admin', 'anna', 1)}"))
+    code, _, error = remote.run("install", "db", "address")
+    assert code == 1
+    assert "Name an admin with --user" in str(error)
+    code, output, _ = remote.run("install", "db", "address", "--user", "anna")
+    assert code == 0
+    assert "of anna@address" in output
 
 
 def test_a_failed_installation_is_told_and_keeps_the_old_key(remote: Remote) -> None:

@@ -22,7 +22,7 @@ from fieldline.deploy.facts import (
 )
 from fieldline.deploy.remote import Ssh
 from fieldline.deploy.run import Deployment, Outcome
-from fieldline.deploy.target import Target, database, default_user, find_target
+from fieldline.deploy.target import Target, database, find_target
 from fieldline.errors import FieldlineError
 from fieldline.guard.command import LONGEST, SHORTEST, within_ns
 from fieldline.site import Site, find_site, load_site
@@ -106,7 +106,7 @@ def deploy(
     seconds = (within_ns(within) / 1e9) if within else declared.deploy.within_ms / 1000
     ssh = Ssh(
         address or target.host.address,
-        user or default_user(declared),
+        user or declared.only_admin,
         identity,
         port,
     )

@@ -44,11 +44,6 @@ def find_target(site: Site, text: str, platform: str | None = None) -> Target:
     return Target(host, wanted or host.platforms[0])
 
 
-def default_user(site: Site) -> str | None:
-    """The admin to log in as where none is named: the only one, else whom ssh itself would take."""
-    return next(iter(site.admins)) if len(site.admins) == 1 else None
-
-
 def database(site: Site) -> Host | None:
     """The host where fresh data can be seen, if the site has one."""
     return next((host for host in site.hosts.values() if "influxdb" in host.roles), None)
