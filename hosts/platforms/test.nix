@@ -14,6 +14,9 @@
       diskSize = 8192;
     };
 
+    # The scenario `base` switches a host.
+    system.switch.enable = true;
+
     fieldline.devices = [ "eth1" ];
     # There is none, and no test waits for one.
     fieldline.machine.watchdogSeconds = null;

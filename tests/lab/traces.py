@@ -49,8 +49,10 @@ def traces(names: LabNames) -> dict[str, set[str]]:
         "processes": _processes(names),
         "groups": {
             str(path)
-            for mount in Path("/sys/fs/cgroup").glob("**/fieldline-lab")
-            for path in mount.glob(name)
+            # The mount point itself, or one below it; deeper are the hosts of other labs, which may
+            # go while they are looked at.
+            for pattern in ("", "*/")
+            for path in Path("/sys/fs/cgroup").glob(f"{pattern}fieldline-lab/{name}")
         },
         "runtime": {
             str(path) for path in (names.runtime, names.lock, owner_file(names)) if path.exists()

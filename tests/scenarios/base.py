@@ -46,6 +46,12 @@ with subtest("an admin's key opens a session, and root without a password"):
         f"ssh {OPTIONS} -i /root/keys/admin scenario@{OPC} sudo -n fieldline guard status"
     )
 
+with subtest("an admin switches a host, here to the system that it has"):
+    switch = "/run/current-system/bin/switch-to-configuration test"
+    collector.succeed(f"ssh {OPTIONS} -i /root/keys/admin scenario@{OPC} sudo -n {switch}")
+    collector.fail(f"ssh {OPTIONS} -i /root/keys/admin scenario@{OPC} {switch}")
+    wait_for_plant()
+
 with subtest("an admin alone may not ask the guard"):
     collector.fail(f"ssh {OPTIONS} -i /root/keys/admin scenario@{DB} fieldline guard status")
 
