@@ -66,6 +66,7 @@ rec {
   names = {
     site = "/etc/fieldline/site.toml";
     deadLetter = "opc.dead-letter";
+    changelog = "model.changelog";
   };
 
   inherit util;

@@ -30,8 +30,8 @@ let
   name = pattern 64 long "a name of letters, digits, \"_\" and \"-\"";
   variableName = text "a name of letters, digits, \"_\" and \"-\", and none of Quality, time, DataType"
     (value: matches 64 long value && !elem value [ "Quality" "time" "DataType" ]);
-  topicName = text "a name of small letters, digits, \".\" and \"-\", not ending in \".dead-letter\""
-    (value: matches 100 "[a-z][a-z0-9.-]*" value && match ".*\\.dead-letter" value == null);
+  topicName = text "a name of small letters, digits, \".\" and \"-\", not ending in \".dead-letter\" or \".changelog\""
+    (value: matches 100 "[a-z][a-z0-9.-]*" value && match ".*\\.(dead-letter|changelog)" value == null);
   unit = pattern 24 "[^[:cntrl:]\"\\$`{}',=]*" "at most 24 bytes, without quotes, braces and commas";
   isAddress = value: net.parse value != null;
   address = text "an IPv4 or IPv6 address" isAddress;

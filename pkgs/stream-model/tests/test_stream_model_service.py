@@ -15,9 +15,9 @@ import pytest
 import structlog
 from fieldline.errors import FieldlineError
 from fieldline.service import Notifier, ServiceError
+from fieldline.stream import Broker
+from fieldline.stream.memory import MemoryBroker
 from prometheus_client import CollectorRegistry
-from stream_model.broker import Broker, Delivery
-from stream_model.memory import MemoryBroker, MemoryLog
 from stream_model.metrics import Metrics
 from stream_model.quiet import Quiet
 from stream_model.service import Service
@@ -28,7 +28,7 @@ from stream_model.settings import (
     parse_duration,
 )
 from stream_model_reference import SECOND, START, make_plan, reference, value
-from stream_model_run import drained, fill, results
+from stream_model_run import drained, fill, make_log, results
 from structlog.testing import capture_logs
 
 SITE = Path(__file__).parents[3] / "site.toml"
@@ -38,6 +38,7 @@ SETTINGS = Settings(
     input="opc",
     output="model",
     dead_letter="opc.dead-letter",
+    changelog="model.changelog",
     group="stream-model",
     metrics_address="127.0.0.1",
     metrics_port=0,
@@ -87,7 +88,7 @@ ITEMS = [value("x", v, START + k * SECOND, k) for k in range(20) for v in "ABC"]
 
 
 async def test_kafka_comes_late_goes_and_comes_back() -> None:
-    log = MemoryLog(down=True)
+    log = make_log(down=True)
     await fill(log, ITEMS[:30])
     told, stop = Told(), asyncio.Event()
     with capture_logs() as events:
@@ -119,13 +120,13 @@ async def test_kafka_comes_late_goes_and_comes_back() -> None:
 
 
 async def test_a_stop_while_kafka_hangs_takes_less_than_5_s() -> None:
-    log = MemoryLog()
+    log = make_log()
     await fill(log, ITEMS)
     delivering = asyncio.Event()
 
     class Hanging(MemoryBroker):
-        async def deliver(self, deliveries: Mapping[int, Delivery]) -> None:
-            assert deliveries
+        async def commit(self, offsets: Mapping[int, int]) -> None:
+            assert offsets
             delivering.set()
             await asyncio.Event().wait()
 
@@ -144,7 +145,7 @@ async def test_a_stop_while_kafka_is_awaited_is_immediate() -> None:
             await asyncio.Event().wait()
 
     opening, stop = asyncio.Event(), asyncio.Event()
-    running = asyncio.ensure_future(service(lambda: Silent(MemoryLog()), Told()).run(stop))
+    running = asyncio.ensure_future(service(lambda: Silent(make_log()), Told()).run(stop))
     await asyncio.wait_for(opening.wait(), 20)
     stop.set()
     await asyncio.wait_for(running, 1)
@@ -156,7 +157,7 @@ async def test_a_fatal_error_ends_the_service() -> None:
             raise ServiceError("refused")
 
     with pytest.raises(ServiceError):
-        await service(lambda: Refusing(MemoryLog()), Told()).run(asyncio.Event())
+        await service(lambda: Refusing(make_log()), Told()).run(asyncio.Event())
 
 
 def test_the_client_is_heard_once_a_minute_and_not_while_waiting() -> None:
@@ -221,7 +222,14 @@ def test_help_has_examples() -> None:
     done = command("--help")
     assert done.returncode == 0
     assert "stream-model --site site.toml" in done.stdout
-    for option in ("--horizon", "--dead-letter", "--group", "--metrics", "--lookback"):
+    for option in (
+        "--horizon",
+        "--dead-letter",
+        "--group",
+        "--metrics",
+        "--lookback",
+        "--changelog",
+    ):
         assert option in done.stdout
 
 

@@ -80,7 +80,8 @@ in
     actual = arguments collector "stream-model";
     expected = [
       "--site" "/etc/fieldline/site.toml" "--bootstrap-servers" "192.168.0.10:9092" "--input" "opc"
-      "--output" "model" "--dead-letter" "opc.dead-letter" "--group" "stream-model"
+      "--output" "model" "--dead-letter" "opc.dead-letter"
+      "--changelog" "model.changelog" "--group" "stream-model"
       "--metrics" "192.168.0.7:9102"
     ];
   };
@@ -304,6 +305,7 @@ in
       opc = { partitions = 4; retention_ms = 604800000; };
       model = { partitions = 4; retention_ms = 604800000; };
       "opc.dead-letter" = { partitions = 1; retention_ms = 604800000; };
+      "model.changelog" = { partitions = 4; cleanup_policy = "compact"; };
     };
   };
   "influxdb" = {

@@ -43,6 +43,7 @@ class Instance:
                 sys.executable, "-m", "stream_model", "--site", str(SITE),
                 "--bootstrap-servers", settings.bootstrap_servers, "--input", settings.input,
                 "--output", settings.output, "--dead-letter", settings.dead_letter,
+                "--changelog", settings.changelog,
                 "--group", settings.group, "--metrics", "127.0.0.1:0", stderr=log,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path),
                      "NOTIFY_SOCKET": str(self.folder / "notify"), "WATCHDOG_USEC": "10000000"},
