@@ -30,7 +30,8 @@ _VALUE = 2 + 8 + 8
 class _Snapshot(msgspec.Struct, array_like=True, gc=False):
     newest: int
     variables: list[tuple[str, bytes, bytes]]
-    revisions: list[tuple[list[str], dict[int, int]]]
+    # Of each group of models: its inputs, by their place in `variables`, and tick → revision.
+    groups: list[tuple[tuple[int, ...], dict[int, int]]]
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -84,12 +85,10 @@ def snapshot(window: Window) -> bytes:
             [
                 (name, times.tobytes(), values.tobytes())
                 for name, (times, values) in zip(kind.names, kept.values, strict=True)
-                if times
             ],
             [
-                ([kind.names[number] for number in group.inputs], given)
+                (group.inputs, given)
                 for group, given in zip(kind.groups, kept.revisions, strict=True)
-                if given
             ],
         )
     )
@@ -105,7 +104,8 @@ def load(state: State, key: bytes, data: bytes) -> bool:
     found = {
         name: (array("q", times), array("d", values)) for name, times, values in stored.variables
     }
-    given = {tuple(names): revisions for names, revisions in stored.revisions}
+    names = list(found)
+    given = {tuple(names[place] for place in inputs): given for inputs, given in stored.groups}
     # Models whose inputs have changed: whatever was given for a time by any of them counts, so that
     # no revision is given twice.
     highest: dict[int, int] = {}
