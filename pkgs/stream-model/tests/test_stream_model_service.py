@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 import structlog
+from aiokafka.errors import NotEnoughReplicasError, NotLeaderForPartitionError, ProducerFenced
 from fieldline.errors import FieldlineError
 from fieldline.service import Notifier, ServiceError
 from fieldline.stream import Broker
 from fieldline.stream.memory import MemoryBroker
+from fieldline.stream.quiet import Quiet
 from prometheus_client import CollectorRegistry
 from stream_model.metrics import Metrics
-from stream_model.quiet import Quiet
 from stream_model.service import Service
 from stream_model.settings import (
     Settings,
@@ -169,6 +170,12 @@ def test_the_client_is_heard_once_a_minute_and_not_while_waiting() -> None:
     assert heard("aiokafka", "Unable connect to node with id %s", 1)
     assert not heard("aiokafka", "Unable connect to node with id %s", 2)
     assert heard("aiokafka.consumer", "Heartbeat failed: %s", 1)
+    retried = "Got error produce response on topic-partition %s, retrying. Error: %s"
+    assert not heard("aiokafka", retried, "model", NotEnoughReplicasError)
+    assert heard("aiokafka", retried, "model", NotLeaderForPartitionError)
+    fenced = (ProducerFenced, ProducerFenced(), None)
+    ended = logging.LogRecord("asyncio", 40, "", 0, "Future exception", (), fenced)
+    assert not quiet.filter(ended)
     quiet.waiting = True
     assert not heard("aiokafka.consumer", "Another sentence")
     assert not heard("asyncio", "Unclosed AIOKafkaProducer")

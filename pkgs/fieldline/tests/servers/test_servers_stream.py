@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from fieldline.provision.topics import CHANGELOG, declared_topics
 from fieldline.service import ServiceError
-from fieldline.stream import Broker, Topics, UnavailableError
+from fieldline.site import load_site
+from fieldline.stream import Broker, Changelog, Topics, UnavailableError
+from fieldline.stream.changelog import Position, Reader
 from fieldline.stream.kafka import KafkaBroker
-from stream_contract import PARTITIONS, Contract, Read, assigned
+from stream_contract import PARTITIONS, Contract, Read, assigned, claimed, collect
 
 pytestmark = [pytest.mark.servers, pytest.mark.kafka]
 
@@ -32,14 +36,16 @@ class KafkaCluster:
         self._producer: AIOKafkaProducer | None = None
         self._readers: dict[str, tuple[AIOKafkaConsumer, list[Read]]] = {}
 
-    async def open(self, changelogs: int = PARTITIONS) -> None:
+    async def open(
+        self, changelogs: int = PARTITIONS, configs: dict[str, str] | None = None
+    ) -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
         await admin.start()
         topics = self.topics
         await admin.create_topics(
             [
                 NewTopic(topics.input, PARTITIONS, 1),
-                NewTopic(topics.changelog, changelogs, 1),
+                NewTopic(topics.changelog, changelogs, 1, topic_configs=configs or {}),
                 *(NewTopic(name, 2, 1) for name in topics.outputs),
             ]
         )
@@ -130,3 +136,37 @@ class TestKafka(Contract):
         assert error.value.code == 78
         await broker.close()
         await other.close()
+
+    async def test_the_provisioned_changelog_is_really_compacted(self, kafka: Any) -> None:
+        site = load_site(Path(__file__).parents[4] / "site.toml")
+        (declared,) = (t for t in declared_topics(site) if t.name == CHANGELOG)
+        # The least that a broker takes, so that a test need not write 16 MiB.
+        configs = {**declared.configs, "segment.bytes": str(1024 * 1024)}
+        cluster = KafkaCluster(kafka.bootstrap)
+        await cluster.open(configs=configs)
+        broker = await claimed(cluster)
+        changelog = Changelog()
+        parts = {b"asset%d" % n: b"" for n in range(10)}
+        written = 0
+        for step in range(1, 1001):
+            changes = [(key, b"%05d" % step * 200) for key in parts]
+            parts = dict(changes)
+            records = changelog.add(Position(step, 0), b"", changes, parts.__getitem__)
+            written += len(records)
+            await broker.send(0, {cluster.topics.changelog: records})
+            await broker.commit({0: step})
+        async with asyncio.timeout(60):
+            while True:
+                kept = await collect(broker.changelog(0))
+                if len(kept) < written * 3 // 4:
+                    break
+        reader = Reader()
+        reader.add(kept)
+        restored = reader.end()
+        assert restored.position == (1000, 0)
+        found = dict(restored.snapshots)
+        for _, changes in restored.entries:
+            found.update(changes)
+        assert found == parts
+        await broker.close()
+        await cluster.close()

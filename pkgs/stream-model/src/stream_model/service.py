@@ -12,11 +12,11 @@ from fieldline.service import HttpServer, Notifier, ServiceError, configure_logg
 from fieldline.site import load_site
 from fieldline.stream import Broker, UnavailableError
 from fieldline.stream.kafka import KafkaBroker
+from fieldline.stream.quiet import Quiet
 
 from stream_model.loop import ModelObserver, make_engine
 from stream_model.metrics import Metrics
 from stream_model.plan import Plan, longest_period_ms, make_plan
-from stream_model.quiet import Quiet
 from stream_model.reports import Reports
 from stream_model.settings import Settings
 

@@ -42,6 +42,12 @@ async def stop(clients: Iterable[Stoppable]) -> None:
         await asyncio.gather(*stopping, return_exceptions=True)
 
 
+def _told(future: asyncio.Future[object]) -> None:
+    """Of several batches that fail together, the first one's error is enough."""
+    if not future.cancelled():
+        future.exception()
+
+
 class Transaction:
     """Begins with the first `send`, ends with `commit`.
 
@@ -94,7 +100,9 @@ class Transaction:
                 batches.append((batch, topic, target))
         # All together, so that their partitions are added to the transaction in one request.
         for batch, topic, target in batches:
-            self._sent.append(await producer.send_batch(batch, topic, partition=target))
+            future = await producer.send_batch(batch, topic, partition=target)
+            future.add_done_callback(_told)
+            self._sent.append(future)
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """End the transaction with these offsets of the group; begin one if none is open."""
