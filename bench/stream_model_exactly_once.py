@@ -41,6 +41,8 @@ from stream_model_drain import HORIZON_NS, START, messages, plan_for
 CORES = sorted(os.sched_getaffinity(0))
 JOB, OTHERS = {CORES[0]}, set(CORES[1:]) or {CORES[0]}
 Figures = dict[str, object]
+# Inputs before a latency is measured, for the broker's compiler.
+WARM_UP = 5000
 VARIABLES = (b"Temperature", b"Pressure", b"SlowSensor")
 
 
@@ -75,6 +77,7 @@ async def drain(place: Place, made: Sequence[Message], jobs: Sequence[Job]) -> F
 
 async def latency(place: Place, assets: int, count: int, rate: float) -> Figures:
     """From sending an input to seeing its result, read committed, at a steady rate."""
+    os.sched_setaffinity(0, CORES)
     await place.create()
     job = service(place, JOB)
     output = place.topics.outputs[0]
@@ -114,11 +117,13 @@ async def latency(place: Place, assets: int, count: int, rate: float) -> Figures
     # All inputs of all assets are known, so that from now on each gives its results.
     await place.fill(_each_variable(names))
     await wait_for(lambda: len(seen) >= assets)
-    before = place.changelog_bytes()
     begin = time.perf_counter()
-    for number in range(count):
+    for number in range(-WARM_UP, count):
+        if number == 0:
+            before, cpu, measured = place.changelog_bytes(), job.cpu_s(), time.perf_counter()
+            warm = set(sent)
         asset, turn = names[number % assets], number // assets
-        stamp = START + (100 + turn) * 200_000_000 + number % assets
+        stamp = START + (WARM_UP + 100 + turn) * 200_000_000 + number % assets
         record = {
             "fields": {"Temperature": number * 0.5, "Quality": "StatusGood (0x0)"},
             "name": "opc_server",
@@ -129,14 +134,17 @@ async def latency(place: Place, assets: int, count: int, rate: float) -> Figures
         sent[asset, stamp] = time.perf_counter()
         value = json.dumps(record).encode()
         await producer.send(place.topics.input, value, key, place.partition(key))
-        await asyncio.sleep(max(0.0, begin + (number + 1) / rate - time.perf_counter()))
+        await asyncio.sleep(max(0.0, begin + (WARM_UP + number + 1) / rate - time.perf_counter()))
     await wait_for(lambda: sent.keys() <= seen.keys())
     reading.cancel()
     size = place.changelog_bytes() - before
+    share = (job.cpu_s() - cpu) / (time.perf_counter() - measured)
     memory = job.peak_mb()
     job.stop()
     for client in (producer, reader):
         await client.stop()
+    for key in warm:
+        del sent[key]
     bare = sorted(1000 * (on_input[key] - at) for key, at in sent.items() if key in on_input)
     times = sorted(1000 * (seen[key] - at) for key, at in sent.items())
     return {
@@ -147,6 +155,7 @@ async def latency(place: Place, assets: int, count: int, rate: float) -> Figures
         # The same reader on the input: what Kafka and this machine alone take.
         "input_itself_p50_ms": round(statistics.median(bare), 1),
         "input_itself_p99_ms": round(bare[int(len(bare) * 0.99)], 1),
+        "cpu_share": round(share, 2),
         "rss_mb": memory,
         "changelog_bytes_per_input": round(size / count, 1),
     }
@@ -271,7 +280,11 @@ async def main(options: argparse.Namespace, folder: Path) -> Figures:
     try:
         made = messages(options.inputs, ["Sensors"])
         figures["one_asset"] = await rounds(kafka, made, options.rounds, quix)
-        figures["latency_one_asset"] = await latency(kafka.place(1, 1), 1, 10_000, 1000)
+        # The first is for the broker's compiler, too: all of them are shown.
+        figures["latency_one_asset"] = [
+            await latency(kafka.place(1, 1), 1, 10_000, 1000) for _ in range(3)
+        ]
+        os.sched_setaffinity(0, OTHERS)
         many = messages(options.inputs, assets_of(10_000))
         # So few inputs of so many assets are known too late; let each have them all at first.
         many = [*_each_variable(assets_of(10_000)), *many]

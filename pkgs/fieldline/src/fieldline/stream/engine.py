@@ -32,7 +32,7 @@ MAX_RECORDS = 5_000
 POLL_S = 0.25
 # A transaction costs some ms, so a backlog is worked off in large ones: up to so many records or so
 # long. Without a backlog each poll is one.
-_COMMIT_RECORDS = 20_000
+_COMMIT_RECORDS = 10_000
 _COMMIT_S = 0.25
 # How long the next records of a backlog may be on their way before the transaction is ended.
 _BACKLOG_POLL_S = 0.02
@@ -65,7 +65,7 @@ class Partition(Generic[W]):
     """One input partition's state and where it stands in the log.
 
     next_offset: of the next record to take; records below it have been taken and are dropped.
-    reports: of the steps of the open transaction; records: how many it has taken.
+    reports: of the steps of the open transaction.
     """
 
     processor: Processor[W]
@@ -195,7 +195,11 @@ class Engine(Generic[W]):
         Raises:
             MovedError: the assignment has changed meanwhile.
         """
-        offsets = await self._broker.claim(sorted(assignment))
+        async with self._broker.busy:
+            # A revocation waits for this: claimed later, a partition would be taken from its heir.
+            if self._broker.generation != generation:
+                raise MovedError
+            offsets = await self._broker.claim(sorted(assignment))
         self._taken = 0
         kept: dict[int, Partition[W]] = {}
         for number, committed in offsets.items():

@@ -348,6 +348,8 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         async with broker.busy:
             try:
                 await broker.before_revocation()
+            except MovedError:
+                pass  # It is somebody else's by now, who does the work again.
             except Exception as error:  # it would only be logged by the client
                 broker.failure = error
             broker.assignment = None
