@@ -144,13 +144,15 @@ def peer(name: str, place: Place, cpus: set[int], python: str = sys.executable) 
     return Job([python, script, *arguments], cpus)
 
 
-async def drained(place: Place, jobs: Sequence[Job], results: int) -> dict[str, float]:
-    """Watch jobs until so many results are committed; the rate counts from the first ones on.
+async def drained(
+    place: Place, jobs: Sequence[Job], results: int, isolation: str = "read_committed"
+) -> dict[str, float]:
+    """Watch jobs until so many results are there; the rate counts from the first ones on.
 
     Two results are one input. CPU is that of the jobs between the same two moments.
     """
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=place.address, isolation_level="read_committed", enable_auto_commit=False
+        bootstrap_servers=place.address, isolation_level=isolation, enable_auto_commit=False
     )
     await consumer.start()
     tps = [TopicPartition(place.topics.outputs[0], n) for n in range(place.partitions)]

@@ -25,9 +25,9 @@ from fieldline.stream.changelog import Changelog, Position
 from fieldline.stream.processor import Processor, W
 from fieldline.stream.takeover import Takeover
 
-# A few hundred are enough for NumPy; more only saves round trips when catching up, and each step
-# must stay far below the group's session timeout (5,000 take some 50 ms).
-MAX_RECORDS = 5_000
+# A few hundred are enough for NumPy; more only takes memory, and each step must stay far below the
+# group's session timeout (2,500 take some 20 ms).
+MAX_RECORDS = 2_500
 # Poll ends as soon as there is anything; this is how soon a stop is seen.
 POLL_S = 0.25
 # A transaction costs some ms, so a backlog is worked off in large ones: up to so many records or so
