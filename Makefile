@@ -22,12 +22,14 @@ demo:  ## the demonstration plant, live; DURATION=60: that many seconds, then a 
 .PHONY: format
 format: install  ## format all sources
 	@$(BIN)/ruff format $(PYTHON_SOURCES) && $(BIN)/ruff check --fix $(PYTHON_SOURCES)
+	@scripts/nix-files format
 
 .PHONY: lint
 lint: install  ## format, lint and types, without changing anything
 	@$(BIN)/ruff format --check $(PYTHON_SOURCES)
 	@$(BIN)/ruff check $(PYTHON_SOURCES)
 	@$(BIN)/mypy $(wildcard pkgs/*/src) lab/src
+	@scripts/nix-files check
 
 .PHONY: check
 check: lint  ## lint, unit and Nix tests; under a minute
@@ -39,7 +41,8 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -p "[sudo] password for %u, to 
 	env XDG_CACHE_HOME="$${XDG_CACHE_HOME:-$$HOME/.cache}" PYTHONDONTWRITEBYTECODE=1)
 
 .PHONY: prepare
-prepare: install  ## get the parts; `make check` then tests the settings with them too
+prepare: install  ## get the parts and tools; `make check` then tests the settings with them too
+	@$(BIN)/python3 -m fieldline_lab.parts --path nixfmt deadnix >/dev/null
 	@$(BIN)/fieldline lab prepare
 
 # Not in `make test`: the tool and the NixOS modules that it evaluates are no part of a checkout. Without them this

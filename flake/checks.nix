@@ -23,6 +23,12 @@ let
     ps.pytest-xdist
     ps.tomli-w
   ]);
+
+  tests = map (name: "tests/nix/test_${name}.py") [
+    "lib"
+    "packages"
+    "site_readers"
+  ];
 in
 {
   nix-format = check "nix-format" [ pkgs.nixfmt ] "find . -name '*.nix' -exec nixfmt --check {} +";
@@ -32,12 +38,13 @@ in
   ] "statix check . && deadnix --fail .";
   python-lint = check "python-lint" [ pkgs.ruff ] "ruff format --check . && ruff check .";
 
-  # Both readers of the site, and what lib/ makes of it.
+  # Both readers of the site, and what lib/ makes of it. What asks git or the lab's parts is left to
+  # `make check`.
   lib = check "lib" [
     python
     pkgs.nix
     pkgs.nftables
-  ] "PYTHONPATH=lab/src pytest -q -p no:cacheprovider tests/nix";
+  ] "PYTHONPATH=lab/src pytest -q -p no:cacheprovider ${lib.concatStringsSep " " tests}";
 }
 # The hosts of the VM tests are x86_64 machines; the `opc` of them is `opc@vbox` but for its disk.
 // lib.optionalAttrs (pkgs.stdenv.hostPlatform.system == "x86_64-linux") (

@@ -28,8 +28,7 @@ rec {
     ../modules
   ];
   forAll = function: lib.mapAttrs (_: function) pkgsFor;
-  machinesOf =
-    arguments: import ../hosts ({ inherit lib modules overlay; } // arguments);
+  machinesOf = arguments: import ../hosts ({ inherit lib modules overlay; } // arguments);
   mkPlant = import ./plant.nix {
     inherit lib forAll machinesOf;
     inherit (nixos-generators) nixosGenerate;

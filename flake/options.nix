@@ -6,8 +6,11 @@ let
   );
 
   # Both sides of `mkPackageOption` and of literalMD are { _type; text; }.
-  shown = value: if lib.isAttrs value && value ? text then value.text else lib.generators.toPretty { } value;
-  oneLine = text: lib.concatStringsSep " " (lib.filter (line: line != "") (map lib.trim (lib.splitString "\n" text)));
+  shown =
+    value: if lib.isAttrs value && value ? text then value.text else lib.generators.toPretty { } value;
+  oneLine =
+    text:
+    lib.concatStringsSep " " (lib.filter (line: line != "") (map lib.trim (lib.splitString "\n" text)));
 
   section =
     option:
@@ -16,7 +19,7 @@ let
         "## `${option.name}`"
         (oneLine (lib.removeSuffix "\n" (option.description.text or option.description)))
         ""
-        "- type: ${option.type}"
+        "- type: `${option.type}`"
       ]
       ++ lib.optional (option ? default) "- default: `${oneLine (shown option.default)}`"
       ++ lib.optional (option ? example) "- example: `${oneLine (shown option.example)}`"

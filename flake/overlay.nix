@@ -1,7 +1,18 @@
 # Our Python packages in nixpkgs' sets: `python3Packages.fieldline` for who builds on it, and the programs.
 final: prev: {
   pythonPackagesExtensions = prev.pythonPackagesExtensions ++ [
-    (python: _: { fieldline = python.callPackage ../pkgs/fieldline { }; })
+    (python: _: {
+      fieldline = python.callPackage ../pkgs/fieldline {
+        # Programs, not Python packages of the same names.
+        inherit (final)
+          age
+          e2fsprogs
+          nix
+          openssl
+          sops
+          ;
+      };
+    })
   ];
 
   fieldline = final.python3Packages.toPythonApplication final.python3Packages.fieldline;

@@ -8,19 +8,30 @@ let
   isIpv6 = address: builtins.match ".*:.*" address != null;
   set = list: "{ ${concatStringsSep ", " list} }";
 
-  rule = entry:
+  rule =
+    entry:
     let
       port = "${entry.protocol} dport ${toString entry.port} accept comment \"${entry.purpose}\"";
       ipv4 = filter (address: !isIpv6 address) entry.sources;
       ipv6 = filter isIpv6 entry.sources;
     in
-    if entry.sources == null then [ port ]
+    if entry.sources == null then
+      [ port ]
     else
       optional (ipv4 != [ ]) "ip saddr ${set ipv4} ${port}"
       ++ optional (ipv6 != [ ]) "ip6 saddr ${set ipv6} ${port}";
 
-  unreachable = [ "destination-unreachable" "time-exceeded" "parameter-problem" ];
-  neighbours = [ "nd-router-advert" "nd-neighbor-solicit" "nd-neighbor-advert" "mld-listener-query" ];
+  unreachable = [
+    "destination-unreachable"
+    "time-exceeded"
+    "parameter-problem"
+  ];
+  neighbours = [
+    "nd-router-advert"
+    "nd-neighbor-solicit"
+    "nd-neighbor-advert"
+    "mld-listener-query"
+  ];
 
   body = [
     "iifname \"lo\" accept"
@@ -28,8 +39,18 @@ let
     # Path MTU discovery, unreachable hosts, ping: without them connections hang instead of failing.
     "icmp type ${set (unreachable ++ [ "echo-request" ])} accept"
     # The same, and neighbour discovery, which is IPv6's ARP.
-    "icmpv6 type ${set (unreachable ++ [ "packet-too-big" "echo-request" ] ++ neighbours)} accept"
-  ] ++ builtins.concatMap rule rules;
+    "icmpv6 type ${
+      set (
+        unreachable
+        ++ [
+          "packet-too-big"
+          "echo-request"
+        ]
+        ++ neighbours
+      )
+    } accept"
+  ]
+  ++ builtins.concatMap rule rules;
 in
 ''
   table inet fieldline

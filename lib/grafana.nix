@@ -1,5 +1,9 @@
 # Grafana: its unit, its configuration, the provisioned data source and dashboards.
-{ plant, host, dashboards }:
+{
+  plant,
+  host,
+  dashboards,
+}:
 let
   inherit (plant) site util;
   inherit (util) optionalAttrs optionals overlay;
@@ -33,7 +37,10 @@ let
       disable_gravatar = true;
       cookie_samesite = "strict";
     };
-    users = { allow_sign_up = false; allow_org_create = false; };
+    users = {
+      allow_sign_up = false;
+      allow_org_create = false;
+    };
     "auth.anonymous".enabled = false;
     # A plant's page calls nobody.
     analytics = {
@@ -44,9 +51,15 @@ let
     };
     news.news_feed_enabled = false;
     snapshots.external_enabled = false;
-    plugins = { plugin_admin_enabled = false; preinstall_disabled = true; };
+    plugins = {
+      plugin_admin_enabled = false;
+      preinstall_disabled = true;
+    };
     # journald has the rest.
-    log = { mode = "console"; level = "info"; };
+    log = {
+      mode = "console";
+      level = "info";
+    };
     "log.console".format = "text";
   };
 
@@ -87,21 +100,39 @@ let
   };
 in
 {
-  files = optionalAttrs here ({
-    "/etc/grafana/grafana.ini" = {
-      format = "ini";
-      value = overlay settings (host.settings.grafana or { });
-    };
-    "/etc/grafana/provisioning/datasources/fieldline.yaml" = { format = "yaml"; value = datasources; };
-    "/etc/grafana/provisioning/dashboards/fieldline.yaml" = { format = "yaml"; value = providers; };
-  } // builtins.listToAttrs (util.mapToList
-    (name: value: { name = "${dashboardDirectory}/${name}.json"; value = { format = "json"; inherit value; }; })
-    dashboards));
+  files = optionalAttrs here (
+    {
+      "/etc/grafana/grafana.ini" = {
+        format = "ini";
+        value = overlay settings (host.settings.grafana or { });
+      };
+      "/etc/grafana/provisioning/datasources/fieldline.yaml" = {
+        format = "yaml";
+        value = datasources;
+      };
+      "/etc/grafana/provisioning/dashboards/fieldline.yaml" = {
+        format = "yaml";
+        value = providers;
+      };
+    }
+    // builtins.listToAttrs (
+      util.mapToList (name: value: {
+        name = "${dashboardDirectory}/${name}.json";
+        value = {
+          format = "json";
+          inherit value;
+        };
+      }) dashboards
+    )
+  );
 
   units = optionalAttrs here {
     grafana = units.foreign "grafana" {
       description = "Grafana, the dashboards";
-      after = [ "influxdb2.service" tokens.unit ];
+      after = [
+        "influxdb2.service"
+        tokens.unit
+      ];
       wants = [ tokens.unit ];
       command = {
         program = "grafana";
@@ -118,20 +149,29 @@ in
         StateDirectory = "grafana";
         StateDirectoryMode = "0700";
         # nixpkgs' own choice for it: chown is used on its database.
-        SystemCallFilter = [ "@system-service" "~@privileged" ];
+        SystemCallFilter = [
+          "@system-service"
+          "~@privileged"
+        ];
         # It closes its database and its clients' streams.
         TimeoutStopSec = "30s";
       };
       credentials =
         units.secret "grafana-admin-password"
         // units.secret "grafana-secret-key"
-        // { influxdb-grafana-token = tokens.file "grafana"; };
+        // {
+          influxdb-grafana-token = tokens.file "grafana";
+        };
     };
   };
 
   users = optionalAttrs here { grafana = { }; };
 
   firewall = optionals here [
-    { port = site.grafana.port; sources = null; purpose = "Grafana"; }
+    {
+      port = site.grafana.port;
+      sources = null;
+      purpose = "Grafana";
+    }
   ];
 }

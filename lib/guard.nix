@@ -35,6 +35,7 @@ in
       # It ends when the switch is decided, and mostly at once at boot: that is no fault.
       RemainAfterExit = true;
       Restart = "on-failure";
+      RestartPreventExitStatus = units.exitConfiguration;
       # A signal that is no failure to systemd would end the guard with the switch undecided.
       RestartForceExitStatus = "SIGTERM SIGINT SIGHUP SIGPIPE";
       # The last to go when memory is short: without it nobody goes back.

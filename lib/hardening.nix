@@ -30,7 +30,11 @@
   ProcSubset = "pid";
 
   # Unix sockets are for journald, sd_notify and the system bus.
-  RestrictAddressFamilies = [ "AF_UNIX" "AF_INET" "AF_INET6" ];
+  RestrictAddressFamilies = [
+    "AF_UNIX"
+    "AF_INET"
+    "AF_INET6"
+  ];
   RestrictRealtime = true;
   LockPersonality = true;
   MemoryDenyWriteExecute = true;
@@ -38,6 +42,9 @@
 
   # What is filtered fails with an error that the program can handle and log, rather than killing it.
   SystemCallArchitectures = "native";
-  SystemCallFilter = [ "@system-service" "~@privileged @resources" ];
+  SystemCallFilter = [
+    "@system-service"
+    "~@privileged @resources"
+  ];
   SystemCallErrorNumber = "EPERM";
 }

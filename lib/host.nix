@@ -1,7 +1,13 @@
 # Everything of one host: the parts that its roles need, put together.
-{ plant, dashboards }: host:
+{ plant, dashboards }:
+host:
 let
-  inherit (builtins) attrValues concatLists concatMap match;
+  inherit (builtins)
+    attrValues
+    concatLists
+    concatMap
+    match
+    ;
   inherit (plant) util;
 
   arguments = { inherit plant host; };
@@ -16,25 +22,53 @@ let
   merged = name: util.disjoint name (map (part: part.${name} or { }) parts);
 
   units = merged "units";
+  ssh = import ./ssh.nix { inherit plant; };
 
-  firewall = map ({ protocol ? "tcp", ... }@rule: rule // { inherit protocol; }) (
-    [ { port = 22; sources = null; purpose = "ssh"; } ]
-    ++ concatLists (map (part: part.firewall or [ ]) parts)
-  );
+  firewall =
+    map
+      (
+        {
+          protocol ? "tcp",
+          ...
+        }@rule:
+        rule // { inherit protocol; }
+      )
+      (
+        [
+          {
+            port = 22;
+            sources = null;
+            purpose = "ssh";
+          }
+        ]
+        ++ concatLists (map (part: part.firewall or [ ]) parts)
+      );
 
-  secretOf = path:
-    let name = match "/run/secrets/(.*)" path; in
+  secretOf =
+    path:
+    let
+      name = match "/run/secrets/(.*)" path;
+    in
     if name == null then [ ] else name;
 in
 {
-  inherit (host) name address roles platforms memory;
+  inherit (host)
+    name
+    address
+    roles
+    platforms
+    memory
+    ;
   inherit (plant.site.network) prefix;
-  inherit (import ./ssh.nix { inherit plant; }) admins sshd;
+  inherit (ssh) admins sshd;
   files = merged "files";
   inherit units;
   users = merged "users";
   inherit firewall;
-  nftables = import ./firewall.nix { inherit plant; rules = firewall; };
+  nftables = import ./firewall.nix {
+    inherit plant;
+    rules = firewall;
+  };
   # What must be under /run/secrets on this host: what its units load, and the hash of the console's
   # password, the same on every host. No unit loads that one; NixOS itself gives it to root.
   secrets = util.unique (

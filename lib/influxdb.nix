@@ -22,7 +22,10 @@ let
 in
 {
   files = optionalAttrs here {
-    ${configuration} = { format = "json"; value = overlay settings (host.settings.influxdb2 or { }); };
+    ${configuration} = {
+      format = "json";
+      value = overlay settings (host.settings.influxdb2 or { });
+    };
   };
 
   units = optionalAttrs here {
@@ -42,7 +45,12 @@ in
       postStart = [
         {
           program = "fieldline";
-          arguments = [ "ready" "influxdb" "--url" plant.influxdbUrl ];
+          arguments = [
+            "ready"
+            "influxdb"
+            "--url"
+            plant.influxdbUrl
+          ];
         }
       ];
       serviceConfig = {

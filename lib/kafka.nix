@@ -3,7 +3,13 @@
 let
   inherit (builtins) attrValues foldl' toString;
   inherit (plant) site util;
-  inherit (util) clamp min optionalAttrs optionals overlay;
+  inherit (util)
+    clamp
+    min
+    optionalAttrs
+    optionals
+    overlay
+    ;
   units = import ./units.nix;
   clusterId = import ./cluster-id.nix;
 
@@ -27,10 +33,9 @@ let
     "-Dlog4j2.configurationFile=/etc/apache-kafka/log4j2.properties"
   ];
 
-  shortestRetention = foldl'
-    (least: topic: min least topic.retention_ms)
-    site.topics.opc.retention_ms
-    (attrValues site.topics);
+  shortestRetention = foldl' (
+    least: topic: min least topic.retention_ms
+  ) site.topics.opc.retention_ms (attrValues site.topics);
   day = 86400000;
 
   properties = {
@@ -39,7 +44,10 @@ let
     "controller.quorum.voters" = "1@${controller}";
     "controller.listener.names" = "CONTROLLER";
     # The controller is nobody's business but this process'.
-    "listeners" = [ "PLAINTEXT://${plant.bootstrap}" "CONTROLLER://${controller}" ];
+    "listeners" = [
+      "PLAINTEXT://${plant.bootstrap}"
+      "CONTROLLER://${controller}"
+    ];
     "advertised.listeners" = "PLAINTEXT://${plant.bootstrap}";
     "listener.security.protocol.map" = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT";
     "inter.broker.listener.name" = "PLAINTEXT";
@@ -110,7 +118,10 @@ in
       format = "properties";
       value = overlay properties (host.settings.apache-kafka or { });
     };
-    "/etc/apache-kafka/log4j2.properties" = { format = "properties"; value = log4j2; };
+    "/etc/apache-kafka/log4j2.properties" = {
+      format = "properties";
+      value = log4j2;
+    };
   };
 
   units = optionalAttrs here {
@@ -130,18 +141,29 @@ in
           ];
         }
       ];
-      command = { program = "kafka-server"; arguments = [ configuration ]; };
+      command = {
+        program = "kafka-server";
+        arguments = [ configuration ];
+      };
       postStart = [
         {
           program = "fieldline";
-          arguments = [ "ready" "kafka" "--bootstrap-servers" plant.bootstrap ];
+          arguments = [
+            "ready"
+            "kafka"
+            "--bootstrap-servers"
+            plant.bootstrap
+          ];
         }
       ];
       serviceConfig = {
         StateDirectory = "apache-kafka";
         StateDirectoryMode = "0700";
         # The JVM ends with 143 on SIGTERM.
-        SuccessExitStatus = [ 0 143 ];
+        SuccessExitStatus = [
+          0
+          143
+        ];
         # Waiting for it is the start: a log that is recovered after a power cut takes minutes.
         TimeoutStartSec = "infinity";
         # It closes its segments; killed amid that, it recovers each of them at the next start.

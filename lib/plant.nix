@@ -2,12 +2,23 @@
 # address. Every part asks here, so that an address or a URL is put together in one place.
 site:
 let
-  inherit (builtins) attrValues elem filter groupBy head;
+  inherit (builtins)
+    attrValues
+    elem
+    filter
+    groupBy
+    head
+    ;
   util = import ./util.nix;
   net = import ./net.nix;
 
   hostsWith = role: filter (host: elem role host.roles) (attrValues site.hosts);
-  only = role: let hosts = hostsWith role; in if hosts == [ ] then null else head hosts;
+  only =
+    role:
+    let
+      hosts = hostsWith role;
+    in
+    if hosts == [ ] then null else head hosts;
 
   kafkaHost = only "kafka";
   influxdbHost = only "influxdb";
@@ -26,35 +37,35 @@ rec {
   # Kafka is asked for at the host's declared address even on the host itself: the broker names that
   # address to its clients anyway, and there is one path to test.
   bootstrap = endpoint kafkaHost.address site.kafka.port;
-  kafkaClients = filter
-    (host: has "collector" host || has "stream-model" host || has "writer" host)
-    (attrValues site.hosts);
+  kafkaClients = filter (host: has "collector" host || has "stream-model" host || has "writer" host) (
+    attrValues site.hosts
+  );
   inherit kafkaHost influxdbHost;
 
   # InfluxDB listens on loopback only: its writer and its reader (Grafana) are on its host.
   influxdbUrl = "http://127.0.0.1:${toString site.influxdb.port}";
 
   # Our own server on a host, or null; schema 1 allows one.
-  serverOn = host:
-    let here = filter (server: server.own && server.host == host.name) servers; in
+  serverOn =
+    host:
+    let
+      here = filter (server: server.own && server.host == host.name) servers;
+    in
     if here == [ ] then null else head here;
   collectedBy = host: filter (server: server.collector == host.name) servers;
 
   assetsOf =
-    let byServer = groupBy (asset: asset.server) site.assets; in
+    let
+      byServer = groupBy (asset: asset.server) site.assets;
+    in
     server: byServer.${server.name} or [ ];
 
   # Values a second, times 1000 so that slow variables are not rounded away.
-  milliRate = server: builtins.foldl'
-    (sum: asset: sum + typeRates.${asset.type})
-    0
-    (assetsOf server);
-  typeRates = builtins.mapAttrs
-    (_: type: builtins.foldl'
-      (sum: variable: sum + 1000000 / variable.period_ms)
-      0
-      (attrValues type.variables))
-    site.types;
+  milliRate = server: builtins.foldl' (sum: asset: sum + typeRates.${asset.type}) 0 (assetsOf server);
+  typeRates = builtins.mapAttrs (
+    _: type:
+    builtins.foldl' (sum: variable: sum + 1000000 / variable.period_ms) 0 (attrValues type.variables)
+  ) site.types;
 
   # The site's readers name these as Python does.
   metrics = {

@@ -4,7 +4,15 @@
 #   shared.yaml      what several hosts want; they and the admins can read it
 hosts:
 let
-  inherit (builtins) attrNames concatMap filter groupBy length listToAttrs mapAttrs;
+  inherit (builtins)
+    attrNames
+    concatMap
+    filter
+    groupBy
+    length
+    listToAttrs
+    mapAttrs
+    ;
 
   names = attrNames hosts;
   wishes = concatMap (host: map (secret: { inherit host secret; }) hosts.${host}.secrets) names;
@@ -14,12 +22,18 @@ let
 in
 {
   # The hosts with `secretFiles`: each of their secrets → its file, relative to the plant's secrets/.
-  hosts = mapAttrs
-    (host: body: body // {
-      secretFiles = listToAttrs
-        (map (secret: { name = secret; value = fileOf host secret; }) body.secrets);
-    })
-    hosts;
+  hosts = mapAttrs (
+    host: body:
+    body
+    // {
+      secretFiles = listToAttrs (
+        map (secret: {
+          name = secret;
+          value = fileOf host secret;
+        }) body.secrets
+      );
+    }
+  ) hosts;
 
   secrets = {
     hosts = mapAttrs (_: body: filter (secret: !isShared secret) body.secrets) hosts;

@@ -1,7 +1,14 @@
 # Our own services on a host: their command lines (the contract with pkgs/) and their units.
 { plant, host }:
 let
-  inherit (plant) endpoint has metrics names site util;
+  inherit (plant)
+    endpoint
+    has
+    metrics
+    names
+    site
+    util
+    ;
   inherit (util) optionalAttrs optionals;
   units = import ./units.nix;
 
@@ -12,7 +19,10 @@ let
   isInfluxdb = has "influxdb" host;
 
   # Started after what is on the same host only to spare it failed attempts; every client retries.
-  afterKafka = optionals isKafka [ "apache-kafka.service" "kafka-provision.service" ];
+  afterKafka = optionals isKafka [
+    "apache-kafka.service"
+    "kafka-provision.service"
+  ];
 
   opcServer = units.ours {
     description = "OPC UA server of the declared assets";
@@ -71,7 +81,14 @@ let
     wants = [ "apache-kafka.service" ];
     command = {
       program = "fieldline";
-      arguments = [ "provision" "kafka" "--site" names.site "--bootstrap-servers" plant.bootstrap ];
+      arguments = [
+        "provision"
+        "kafka"
+        "--site"
+        names.site
+        "--bootstrap-servers"
+        plant.bootstrap
+      ];
     };
   };
 
@@ -114,14 +131,22 @@ in
   firewall =
     optionals isOpcServer [
       {
-        port = server.port;
+        inherit (server) port;
         # Only who collects it: an OPC UA server answers whoever reaches it.
         sources = [ site.hosts.${server.collector}.address ];
         purpose = "OPC UA";
       }
-      { port = metrics.opc-server; sources = plant.allAddresses; purpose = "metrics of opc-server"; }
+      {
+        port = metrics.opc-server;
+        sources = plant.allAddresses;
+        purpose = "metrics of opc-server";
+      }
     ]
     ++ optionals isModel [
-      { port = metrics.stream-model; sources = plant.allAddresses; purpose = "metrics of stream-model"; }
+      {
+        port = metrics.stream-model;
+        sources = plant.allAddresses;
+        purpose = "metrics of stream-model";
+      }
     ];
 }

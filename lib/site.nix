@@ -5,5 +5,7 @@ let
   read = import ./read.nix (builtins.readFile path);
   line = mistake: "site.toml: ${mistake.key}: ${mistake.code}: ${mistake.problem}; ${mistake.remedy}";
 in
-if read.mistakes == [ ] then read.site
-else throw "the site is refused:\n${builtins.concatStringsSep "\n" (map line read.mistakes)}"
+if read.mistakes == [ ] then
+  read.site
+else
+  throw "the site is refused:\n${builtins.concatStringsSep "\n" (map line read.mistakes)}"

@@ -22,30 +22,45 @@ rec {
 
   # No limit on starts: an outage of hours (Kafka away, a PLC off for a weekend) must not end in
   # `failed`, from which nothing but a person returns. RestartSec keeps the rate low.
-  commonUnit = { StartLimitIntervalSec = 0; };
+  commonUnit = {
+    StartLimitIntervalSec = 0;
+  };
 
   service =
-    { description
-    , after ? [ ]
-    , wants ? [ ]
-    , requires ? [ ]
-    , environment ? { }
-    , preStart ? [ ]
+    {
+      description,
+      after ? [ ],
+      wants ? [ ],
+      requires ? [ ],
+      environment ? { },
+      preStart ? [ ],
       # A unit is ready when these have ended: for servers that don't tell it themselves.
-    , postStart ? [ ]
-    , command
-    , serviceConfig ? { }
-    , unitConfig ? { }
-    , credentials ? { }
+      postStart ? [ ],
+      command,
+      serviceConfig ? { },
+      unitConfig ? { },
+      credentials ? { },
       # Whether it serves or connects to anybody.
-    , network ? true
+      network ? true,
       # What its serviceConfig starts from.
-    , base ? common
+      base ? common,
     }:
     {
-      inherit description environment preStart postStart command credentials;
+      inherit
+        description
+        environment
+        preStart
+        postStart
+        command
+        credentials
+        ;
       # Addresses are bound and connected to: the network must be configured, not only begun.
-      after = optionals network [ "network-online.target" "nftables.service" ] ++ after;
+      after =
+        optionals network [
+          "network-online.target"
+          "nftables.service"
+        ]
+        ++ after;
       wants = optionals network [ "network-online.target" ] ++ wants;
       # Without its firewall a host serves nobody: its ports would be open to everyone.
       requires = optionals network [ "nftables.service" ] ++ requires;
@@ -55,47 +70,80 @@ rec {
     };
 
   # A program of ours: no user of its own on disk, readiness and life told by itself.
-  ours = { serviceConfig ? { }, ... }@arguments:
-    service (arguments // {
-      serviceConfig = {
-        Type = "notify";
-        NotifyAccess = "main";
-        DynamicUser = true;
-        # Fed by progress, so 30 s without any is a hang: the longest wait of a healthy service is a
-        # reconnection of 10 s.
-        WatchdogSec = "30s";
-        RestartPreventExitStatus = exitConfiguration;
-      } // serviceConfig;
-    });
+  ours =
+    {
+      serviceConfig ? { },
+      ...
+    }@arguments:
+    service (
+      arguments
+      // {
+        serviceConfig = {
+          Type = "notify";
+          NotifyAccess = "main";
+          DynamicUser = true;
+          # Fed by progress, so 30 s without any is a hang: the longest wait of a healthy service is a
+          # reconnection of 10 s.
+          WatchdogSec = "30s";
+          RestartPreventExitStatus = exitConfiguration;
+        }
+        // serviceConfig;
+      }
+    );
 
   # A one-shot of ours. Restarted on failure only, and then it waits for what it provisions by itself.
-  oneshot = { serviceConfig ? { }, ... }@arguments:
-    service (arguments // {
-      serviceConfig = {
-        Type = "oneshot";
-        RemainAfterExit = true;
-        DynamicUser = true;
-        Restart = "on-failure";
-        RestartSec = "2s";
-        RestartPreventExitStatus = exitConfiguration;
-        # It waits for its server to come up, and on a slow disk that may recover for minutes.
-        TimeoutStartSec = "infinity";
-      } // serviceConfig;
-    });
+  oneshot =
+    {
+      serviceConfig ? { },
+      ...
+    }@arguments:
+    service (
+      arguments
+      // {
+        serviceConfig = {
+          Type = "oneshot";
+          RemainAfterExit = true;
+          DynamicUser = true;
+          Restart = "on-failure";
+          RestartSec = "2s";
+          RestartPreventExitStatus = exitConfiguration;
+          # It waits for its server to come up, and on a slow disk that may recover for minutes.
+          TimeoutStartSec = "infinity";
+        }
+        // serviceConfig;
+      }
+    );
 
   # Root without a sandbox, for what changes the host itself: see guard.nix for who may, and why.
-  unconfined = arguments: service (arguments // { base = restarts; network = false; });
+  unconfined =
+    arguments:
+    service (
+      arguments
+      // {
+        base = restarts;
+        network = false;
+      }
+    );
 
   # A third-party server under the static user that nixpkgs' module gives it.
-  foreign = name: { serviceConfig ? { }, ... }@arguments:
-    service (arguments // {
-      serviceConfig = {
-        User = name;
-        Group = name;
-        # Sockets of all clients and files of all segments; the default soft limit of 1024 is too low.
-        LimitNOFILE = 65536;
-      } // serviceConfig;
-    });
+  foreign =
+    name:
+    {
+      serviceConfig ? { },
+      ...
+    }@arguments:
+    service (
+      arguments
+      // {
+        serviceConfig = {
+          User = name;
+          Group = name;
+          # Sockets of all clients and files of all segments; the default soft limit of 1024 is too low.
+          LimitNOFILE = 65536;
+        }
+        // serviceConfig;
+      }
+    );
 
   secret = name: { ${name} = "/run/secrets/${name}"; };
   # Written out rather than as %d: that is a specifier in unit files only, and this is a plain text

@@ -1,5 +1,10 @@
 # The role `kafka`: the log of record, one KRaft node.
-{ config, lib, pkgs, ... }:
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
 let
   cfg = config.fieldline.apache-kafka;
   inherit (config.fieldline) settings;
@@ -35,7 +40,10 @@ in
     };
 
     environment.etc."apache-kafka/log4j2.properties".source =
-      (pkgs.formats.javaProperties { }).generate "log4j2.properties" log4j2;
-    systemd.services.apache-kafka.restartTriggers = [ config.environment.etc."apache-kafka/log4j2.properties".source ];
+      (pkgs.formats.javaProperties { }).generate "log4j2.properties"
+        log4j2;
+    systemd.services.apache-kafka.restartTriggers = [
+      config.environment.etc."apache-kafka/log4j2.properties".source
+    ];
   };
 }

@@ -1,9 +1,19 @@
 # What every host is, whatever its roles: who may log in, time, logs, the tools of an operator.
-{ config, lib, pkgs, ... }:
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
 let
   inherit (lib) mkDefault mkOption types;
   cfg = config.fieldline.base;
   inherit (config.fieldline) settings;
+
+  # Type and key, without the comment.
+  publicKey = lib.concatStringsSep " " (
+    lib.take 2 (lib.splitString " " (lib.fileContents ../tests/scenarios/admin.pub))
+  );
 in
 {
   options.fieldline.base = {
@@ -35,6 +45,10 @@ in
         assertion = settings.admins != { };
         message = "admins: the site names nobody who may log in; add your ssh public key to [admins] in site.toml";
       }
+      {
+        assertion = !lib.any (lib.hasInfix publicKey) (lib.concatLists (lib.attrValues settings.admins));
+        message = "admins: the key of Fieldline's scenarios is no secret, everybody has its private half; write your own in [admins] of site.toml";
+      }
     ];
 
     fieldline.programs.fieldline = lib.getExe cfg.package;
@@ -44,21 +58,26 @@ in
 
     # Who is not in the site is not on the host.
     users.mutableUsers = false;
-    users.users = lib.mapAttrs
-      (_: keys: {
+    users.users =
+      lib.mapAttrs (_: keys: {
         isNormalUser = true;
-        extraGroups = [ "wheel" "systemd-journal" ];
+        extraGroups = [
+          "wheel"
+          "systemd-journal"
+        ];
         openssh.authorizedKeys.keys = keys;
-      })
-      settings.admins
-    // {
-      # At the console alone, for the day when no network leads to the host: ssh takes no passwords.
-      root.hashedPasswordFile = config.sops.secrets.console-password-hash.path;
-    };
+      }) settings.admins
+      // {
+        # At the console alone, for the day when no network leads to the host: ssh takes no passwords.
+        root.hashedPasswordFile = config.sops.secrets.console-password-hash.path;
+      };
     sops.secrets.console-password-hash.neededForUsers = true;
 
     # An administrator has a key and no password that could be asked for.
-    security.sudo = { wheelNeedsPassword = false; execWheelOnly = true; };
+    security.sudo = {
+      wheelNeedsPassword = false;
+      execWheelOnly = true;
+    };
 
     # Timestamps are the product. opc-server marks values Uncertain until this has synchronised.
     services.timesyncd.enable = mkDefault true;
@@ -78,6 +97,9 @@ in
     environment.systemPackages = [ cfg.package ];
 
     # A host that has run out of memory or panicked is back in a minute, and its data are on disk.
-    boot.kernel.sysctl = { "kernel.panic" = 10; "kernel.panic_on_oops" = 1; };
+    boot.kernel.sysctl = {
+      "kernel.panic" = 10;
+      "kernel.panic_on_oops" = 1;
+    };
   };
 }

@@ -1,5 +1,10 @@
 # The role `grafana`: the dashboards. Its data source and dashboards are the site's.
-{ config, lib, pkgs, ... }:
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
 let
   cfg = config.fieldline.grafana;
   inherit (config.fieldline) settings;
@@ -7,7 +12,9 @@ let
   json = pkgs.formats.json { };
 
   grafana = config.services.grafana.settings;
-  dashboards = lib.filterAttrs (path: _: lib.hasPrefix "/etc/grafana/dashboards/" path) settings.files;
+  dashboards = lib.filterAttrs (
+    path: _: lib.hasPrefix "/etc/grafana/dashboards/" path
+  ) settings.files;
   fromFile = text: lib.hasPrefix "$__file{" text;
 in
 {
@@ -22,7 +29,9 @@ in
         message = "services.grafana.settings.security: a password or key written there would stand in the Nix store, which everybody can read; leave it to the plant's secrets (fieldline secrets rotate)";
       }
       {
-        assertion = !(grafana."auth.anonymous".enabled or false) || (grafana."auth.anonymous".org_role or "Viewer") == "Viewer";
+        assertion =
+          !(grafana."auth.anonymous".enabled or false)
+          || (grafana."auth.anonymous".org_role or "Viewer") == "Viewer";
         message = "services.grafana.settings.\"auth.anonymous\": who has not logged in may look at most; remove org_role";
       }
     ];
@@ -38,10 +47,11 @@ in
       };
     };
 
-    environment.etc = lib.mapAttrs'
-      (path: file: lib.nameValuePair (lib.removePrefix "/etc/" path) {
+    environment.etc = lib.mapAttrs' (
+      path: file:
+      lib.nameValuePair (lib.removePrefix "/etc/" path) {
         source = json.generate (baseNameOf path) file.value;
-      })
-      dashboards;
+      }
+    ) dashboards;
   };
 }

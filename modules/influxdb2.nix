@@ -1,7 +1,12 @@
 # The role `influxdb`: the store of values and results. Organisation, bucket, user and tokens are not
 # provisioned by nixpkgs' module but by `influxdb-provision` (units.nix): the same code as in the lab, and
-# tokens never leave the host (docs/decisions/0005, 0009).
-{ config, lib, pkgs, ... }:
+# tokens never leave the host (docs/decisions/0005, 0010).
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
 let
   cfg = config.fieldline.influxdb2;
   inherit (config.fieldline) settings;

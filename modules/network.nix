@@ -12,18 +12,26 @@ in
     default = [ network.device ];
     defaultText = lib.literalMD "`network.device` of the site";
     description = "Names of the network device that gets the host's address; a platform may know others.";
-    example = [ "end0" "eth0" ];
+    example = [
+      "end0"
+      "eth0"
+    ];
   };
 
   config = {
     assertions = [
       {
-        assertion = firewall.allowedTCPPorts == [ ] && firewall.allowedUDPPorts == [ ]
-          && firewall.allowedTCPPortRanges == [ ] && firewall.allowedUDPPortRanges == [ ]
-          && lib.all
-          (interface: interface.allowedTCPPorts == [ ] && interface.allowedUDPPorts == [ ])
-          (lib.attrValues firewall.interfaces);
-        message = "networking.firewall: ports opened there (${toString (firewall.allowedTCPPorts ++ firewall.allowedUDPPorts)}) would stay shut, since a host's openings follow from the site; remove them, and add a rule of your own as networking.nftables.tables";
+        assertion =
+          firewall.allowedTCPPorts == [ ]
+          && firewall.allowedUDPPorts == [ ]
+          && firewall.allowedTCPPortRanges == [ ]
+          && firewall.allowedUDPPortRanges == [ ]
+          && lib.all (interface: interface.allowedTCPPorts == [ ] && interface.allowedUDPPorts == [ ]) (
+            lib.attrValues firewall.interfaces
+          );
+        message = "networking.firewall: ports opened there (${
+          toString (firewall.allowedTCPPorts ++ firewall.allowedUDPPorts)
+        }) would stay shut, since a host's openings follow from the site; remove them, and add a rule of your own as networking.nftables.tables";
       }
     ];
 
@@ -38,7 +46,10 @@ in
 
       # One ruleset, the one that the lab loads; NixOS' own would be a second opinion.
       firewall.enable = false;
-      nftables = { enable = true; ruleset = settings.nftables; };
+      nftables = {
+        enable = true;
+        ruleset = settings.nftables;
+      };
     };
 
     systemd.network.networks."10-plant" = {

@@ -1,5 +1,10 @@
 # The role `opc-server`: our OPC UA server of the declared assets.
-{ config, lib, pkgs, ... }:
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
 let
   cfg = config.fieldline.opc-server;
   here = builtins.elem "opc-server" config.fieldline.settings.roles;

@@ -1,6 +1,11 @@
 # What options are called in the NixOS release at hand, where 26.05 (pinned) and the older tree that the
 # evaluation here can use (docs/appliances.md) differ. Nothing else asks which release it is.
-{ config, lib, options, ... }:
+{
+  config,
+  lib,
+  options,
+  ...
+}:
 let
   inherit (lib) mkOption types;
   cfg = config.fieldline;
@@ -37,8 +42,9 @@ in
       };
     })
     (lib.optionalAttrs (!hasManagerSettings) {
-      systemd.watchdog.runtimeTime = lib.mkIf (cfg.machine.watchdogSeconds != null)
-        (lib.mkDefault "${toString cfg.machine.watchdogSeconds}s");
+      systemd.watchdog.runtimeTime = lib.mkIf (cfg.machine.watchdogSeconds != null) (
+        lib.mkDefault "${toString cfg.machine.watchdogSeconds}s"
+      );
     })
     (lib.optionalAttrs hasDiskSize {
       virtualisation.diskSize = lib.mkIf (cfg.platform == "vbox") (lib.mkDefault cfg.machine.diskMib);

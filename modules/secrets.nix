@@ -9,22 +9,32 @@ let
   # A path plus a text is a path: only that file gets into the store.
   fileOf = name: cfg.folder + "/${settings.secretFiles.${name}}";
   files = lib.unique (map (name: settings.secretFiles.${name}) settings.secrets);
-  textOf = file:
-    let path = cfg.folder + "/${file}"; in
+  textOf =
+    file:
+    let
+      path = cfg.folder + "/${file}";
+    in
     lib.optionalString (builtins.pathExists path) (builtins.readFile path);
 
   # Keys of a sops file are not encrypted, and ours are flat.
-  has = name: lib.any (lib.hasPrefix "${name}:") (lib.splitString "\n" (textOf settings.secretFiles.${name}));
+  has =
+    name:
+    lib.any (lib.hasPrefix "${name}:") (lib.splitString "\n" (textOf settings.secretFiles.${name}));
   missing = builtins.filter (name: !has name) settings.secrets;
 
   # A key that everybody has: tests/fixtures/secrets.
-  public = builtins.filter (line: lib.hasPrefix "age1" line)
-    (lib.splitString "\n" (builtins.readFile ../tests/fixtures/secrets/recipients.txt));
+  public = builtins.filter (line: lib.hasPrefix "age1" line) (
+    lib.splitString "\n" (builtins.readFile ../tests/fixtures/secrets/recipients.txt)
+  );
   readableByAll = builtins.filter (file: lib.any (key: lib.hasInfix key (textOf file)) public) files;
 
-  unitsWith = name: lib.attrNames (lib.filterAttrs
-    (_: unit: builtins.elem "/run/secrets/${name}" (builtins.attrValues unit.credentials))
-    settings.units);
+  unitsWith =
+    name:
+    lib.attrNames (
+      lib.filterAttrs (
+        _: unit: builtins.elem "/run/secrets/${name}" (builtins.attrValues unit.credentials)
+      ) settings.units
+    );
 in
 {
   options.fieldline.secrets = {
@@ -48,9 +58,11 @@ in
     };
 
     keyFile = mkOption {
-      type = types.addCheck types.str (path: lib.hasPrefix "/" path && !lib.hasPrefix builtins.storeDir path) // {
-        description = "path outside the Nix store";
-      };
+      type =
+        types.addCheck types.str (path: lib.hasPrefix "/" path && !lib.hasPrefix builtins.storeDir path)
+        // {
+          description = "path outside the Nix store";
+        };
       default = "/var/lib/sops-nix/key.txt";
       description = "The host's age key on the machine; `fieldline secrets install` puts it there.";
       example = "/persist/sops-nix/key.txt";
@@ -61,7 +73,9 @@ in
     assertions = lib.optionals cfg.evaluated [
       {
         assertion = missing == [ ];
-        message = "fieldline.secrets: ${host} needs ${lib.concatStringsSep ", " missing}, which ${lib.concatMapStringsSep ", " (file: "${toString cfg.folder}/${file}") files} does not hold; run `fieldline secrets rekey` in the plant's folder (`init` for a new one) and let git track the files";
+        message = "fieldline.secrets: ${host} needs ${lib.concatStringsSep ", " missing}, which ${
+          lib.concatMapStringsSep ", " (file: "${toString cfg.folder}/${file}") files
+        } does not hold; run `fieldline secrets rekey` in the plant's folder (`init` for a new one) and let git track the files";
       }
       {
         assertion = config.fieldline.platform == "test" || readableByAll == [ ];
@@ -71,9 +85,13 @@ in
 
     sops = {
       # No other key: a host's ssh key is for ssh.
-      age = { inherit (cfg) keyFile; sshKeyPaths = [ ]; };
+      age = {
+        inherit (cfg) keyFile;
+        sshKeyPaths = [ ];
+      };
       gnupg.sshKeyPaths = [ ];
-      validateSopsFiles = cfg.evaluated;
+      # Where a file is missing, sops-nix ends the evaluation before the assertion above is seen.
+      validateSopsFiles = cfg.evaluated && lib.all (file: textOf file != "") files;
       secrets = lib.genAttrs settings.secrets (name: {
         sopsFile = fileOf name;
         mode = "0400";

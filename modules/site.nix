@@ -31,7 +31,11 @@ in
     };
 
     platform = mkOption {
-      type = types.enum [ "raspberry" "vbox" "test" ];
+      type = types.enum [
+        "raspberry"
+        "vbox"
+        "test"
+      ];
       description = "What the machine is made of; `test` is a VM of the NixOS test driver.";
       example = "vbox";
     };
@@ -60,17 +64,30 @@ in
 
   config = {
     fieldline = {
-      siteFile = builtins.path { path = cfg.site; name = "site.toml"; };
-      settings = { inherit (plant) kafka; } // plant.hosts.${cfg.host} or (throw
-        "fieldline.host: ${cfg.host} is no host of the site; write one of ${declared}, or add [hosts.${cfg.host}] to site.toml");
-      network = plant.network // { addresses = builtins.mapAttrs (_: host: host.address) plant.hosts; };
-      facts = { inherit (cfg) host; schema = (builtins.fromTOML (builtins.readFile cfg.site)).schema; };
+      siteFile = builtins.path {
+        path = cfg.site;
+        name = "site.toml";
+      };
+      settings = {
+        inherit (plant) kafka;
+      }
+      // plant.hosts.${cfg.host}
+        or (throw "fieldline.host: ${cfg.host} is no host of the site; write one of ${declared}, or add [hosts.${cfg.host}] to site.toml");
+      network = plant.network // {
+        addresses = builtins.mapAttrs (_: host: host.address) plant.hosts;
+      };
+      facts = {
+        inherit (cfg) host;
+        inherit (builtins.fromTOML (builtins.readFile cfg.site)) schema;
+      };
     };
 
     assertions = [
       {
         assertion = cfg.platform == "test" || builtins.elem cfg.platform cfg.settings.platforms;
-        message = "fieldline.platform: ${cfg.host} is not declared for ${cfg.platform}; add it to hosts.${cfg.host}.platforms in site.toml, or build ${lib.concatMapStringsSep " or " (platform: "${cfg.host}@${platform}") cfg.settings.platforms}";
+        message = "fieldline.platform: ${cfg.host} is not declared for ${cfg.platform}; add it to hosts.${cfg.host}.platforms in site.toml, or build ${
+          lib.concatMapStringsSep " or " (platform: "${cfg.host}@${platform}") cfg.settings.platforms
+        }";
       }
     ];
 

@@ -11,6 +11,11 @@ in
     # Who may log in is in the site, not in a file that somebody once wrote into a home.
     authorizedKeysInHomedir = false;
     settings = lib.mapAttrs (_: lib.mkOverride 90) settings.sshd;
-    hostKeys = [ { path = "/etc/ssh/ssh_host_ed25519_key"; type = "ed25519"; } ];
+    hostKeys = [
+      {
+        path = "/etc/ssh/ssh_host_ed25519_key";
+        type = "ed25519";
+      }
+    ];
   };
 }

@@ -26,10 +26,19 @@ in
       settings = {
         # `nix copy` to a host needs either a signature or a trusted user. An administrator is root here
         # anyway; signatures stay asked of everybody else.
-        trusted-users = [ "root" "@wheel" ];
-        allowed-users = [ "root" "@wheel" ];
+        trusted-users = [
+          "root"
+          "@wheel"
+        ];
+        allowed-users = [
+          "root"
+          "@wheel"
+        ];
         require-sigs = true;
-        experimental-features = [ "nix-command" "flakes" ];
+        experimental-features = [
+          "nix-command"
+          "flakes"
+        ];
         # A full disk stops the plant: what can be freed is freed before that.
         min-free = mkDefault (512 * 1024 * 1024);
         max-free = mkDefault (2 * 1024 * 1024 * 1024);

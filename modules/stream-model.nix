@@ -1,5 +1,10 @@
 # The role `stream-model`: the declared models, computed from what is on Kafka.
-{ config, lib, pkgs, ... }:
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
 let
   inherit (lib) mkOption types;
   cfg = config.fieldline.stream-model;
@@ -8,8 +13,8 @@ in
 {
   options.fieldline.stream-model = {
     package = lib.mkPackageOption pkgs "stream-model" {
-    example = "pkgs.stream-model.overridePythonAttrs { doCheck = false; }";
-  };
+      example = "pkgs.stream-model.overridePythonAttrs { doCheck = false; }";
+    };
 
     models = mkOption {
       type = types.listOf types.package;

@@ -1,5 +1,10 @@
 # The roles `collector` (OPC UA to Kafka) and `writer` (Kafka to InfluxDB), one process for both.
-{ config, lib, pkgs, ... }:
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
 let
   cfg = config.fieldline.telegraf;
   inherit (config.fieldline) settings;

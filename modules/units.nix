@@ -1,6 +1,11 @@
 # The units of lib/ as NixOS' own. A unit whose program is ours (`fieldline.programs`) is bound whole; of
 # one that nixpkgs has a module for, everything but the commands that this module makes itself.
-{ config, lib, utils, ... }:
+{
+  config,
+  lib,
+  utils,
+  ...
+}:
 let
   inherit (lib) mkOption types;
   inherit (config.fieldline) programs settings;
@@ -9,21 +14,28 @@ let
   bound = lib.mkOverride 90;
 
   isOurs = command: programs ? ${command.program};
-  commandLine = command: utils.escapeSystemdExecArgs ([ programs.${command.program} ] ++ command.arguments);
+  commandLine =
+    command: utils.escapeSystemdExecArgs ([ programs.${command.program} ] ++ command.arguments);
   commandLines = commands: map commandLine (builtins.filter isOurs commands);
 
   service = unit: {
     description = bound unit.description;
-    inherit (unit) after wants requires wantedBy;
+    inherit (unit)
+      after
+      wants
+      requires
+      wantedBy
+      ;
     environment = lib.mapAttrs (_: bound) unit.environment;
     unitConfig = lib.mapAttrs (_: bound) unit.unitConfig;
-    serviceConfig = lib.mapAttrs (_: bound) unit.serviceConfig
-    // lib.optionalAttrs (isOurs unit.command) { ExecStart = commandLine unit.command; }
-    // lib.filterAttrs (_: lines: lines != [ ]) {
-      ExecStartPre = commandLines unit.preStart;
-      ExecStartPost = commandLines unit.postStart;
-      LoadCredential = lib.mapAttrsToList (name: path: "${name}:${path}") unit.credentials;
-    };
+    serviceConfig =
+      lib.mapAttrs (_: bound) unit.serviceConfig
+      // lib.optionalAttrs (isOurs unit.command) { ExecStart = commandLine unit.command; }
+      // lib.filterAttrs (_: lines: lines != [ ]) {
+        ExecStartPre = commandLines unit.preStart;
+        ExecStartPost = commandLines unit.postStart;
+        LoadCredential = lib.mapAttrsToList (name: path: "${name}:${path}") unit.credentials;
+      };
     # Our programs read the site at their start.
     restartTriggers = lib.optional (isOurs unit.command) config.fieldline.siteFile;
   };

@@ -1,9 +1,19 @@
 # A Raspberry Pi 3 or 4 with its system on an SD card, and a card that is to last for years.
-{ config, lib, modulesPath, ... }:
+{
+  config,
+  lib,
+  modulesPath,
+  ...
+}:
 let
   inherit (config.fieldline) host settings;
   # They write all day, and a card is the only copy of what they keep.
-  refused = lib.intersectLists settings.roles [ "kafka" "influxdb" "writer" "grafana" ];
+  refused = lib.intersectLists settings.roles [
+    "kafka"
+    "influxdb"
+    "writer"
+    "grafana"
+  ];
 in
 {
   imports = [ "${modulesPath}/installer/sd-card/sd-image-aarch64.nix" ];
@@ -19,7 +29,10 @@ in
     nixpkgs.hostPlatform = "aarch64-linux";
 
     # The board's own port: `end0` as systemd names it by the device tree, `eth0` as the kernel does.
-    fieldline.devices = [ "end0" "eth0" ];
+    fieldline.devices = [
+      "end0"
+      "eth0"
+    ];
 
     # bcm2835_wdt counts to 15 s at most.
     fieldline.machine.watchdogSeconds = 10;
@@ -29,12 +42,21 @@ in
     fileSystems."/".options = [ "noatime" ];
     swapDevices = lib.mkForce [ ];
     boot.tmp.useTmpfs = true;
-    fieldline.base = { journalInMemory = true; journalSize = "64M"; };
+    fieldline.base = {
+      journalInMemory = true;
+      journalSize = "64M";
+    };
     # Fewer generations and an earlier clean-up: a card is small.
-    fieldline.store = { keepDays = 14; keepGenerations = 4; };
+    fieldline.store = {
+      keepDays = 14;
+      keepGenerations = 4;
+    };
 
     # The image's module brings file systems of an installer; none of them is ever mounted here.
-    boot.supportedFilesystems = lib.mkForce [ "vfat" "ext4" ];
+    boot.supportedFilesystems = lib.mkForce [
+      "vfat"
+      "ext4"
+    ];
 
     sdImage.compressImage = true;
   };

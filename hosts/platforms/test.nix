@@ -5,7 +5,10 @@
     virtualisation = {
       # Without these the driver gives each node an address of its own, and all names lead there.
       vlans = [ ];
-      interfaces.eth1 = { vlan = 1; assignIP = false; };
+      interfaces.eth1 = {
+        vlan = 1;
+        assignIP = false;
+      };
       memorySize = config.fieldline.settings.memory;
       cores = 2;
       diskSize = 8192;

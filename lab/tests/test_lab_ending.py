@@ -5,11 +5,15 @@ import pty
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from fieldline_lab import lab, sweep
 from fieldline_lab.names import LabNames
+from fieldline_lab.plan import Plan
+from fieldline_lab.programs import Programs
 from fieldline_lab.progress import Progress
 
 
@@ -107,3 +111,47 @@ def test_a_closed_pipe_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     with pytest.raises(BrokenPipeError):
         file.close()
+
+
+@pytest.mark.parametrize("on", [["db"], []], ids=["hosts", "the network alone"])
+def test_ctrl_c_just_after_the_start_leaves_nothing(
+    names: LabNames, monkeypatch: pytest.MonkeyPatch, on: list[str]
+) -> None:
+    """The moment when the hosts are recorded and the lock is being let go of."""
+    raw = {"hosts": {}, "network": {"gateway": "192.168.0.1", "prefix": 24}}
+    one = lab.Lab(Plan(names, raw, Programs({}, {})))
+    undone: list[list[str]] = []
+
+    @contextmanager
+    def held(_: object) -> Iterator[None]:
+        yield
+        raise KeyboardInterrupt
+
+    def start(_wanted: object, complete: Callable[[list[str]], None], **_: bool) -> list[str]:
+        complete(on)
+        return []
+
+    monkeypatch.setattr(one.lock, "hold", held)
+    monkeypatch.setattr(one, "_start", start)
+    monkeypatch.setattr(one, "_undo", undone.append)
+    with pytest.raises(KeyboardInterrupt):
+        one.up(on)
+    assert undone == [on]
+
+
+def test_ctrl_c_before_anything_is_on_undoes_nothing_twice(
+    names: LabNames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = {"hosts": {}, "network": {"gateway": "192.168.0.1", "prefix": 24}}
+    one = lab.Lab(Plan(names, raw, Programs({}, {})))
+    destroyed: list[LabNames] = []
+
+    def interrupted(*_: object, **__: bool) -> list[str]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(one, "_start", interrupted)
+    monkeypatch.setattr(one, "_undo", lambda _: pytest.fail("this lab was never on"))
+    monkeypatch.setattr(sweep, "destroy", destroyed.append)
+    with pytest.raises(KeyboardInterrupt):
+        one.up()
+    assert destroyed == [names]

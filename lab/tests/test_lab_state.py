@@ -14,17 +14,6 @@ from fieldline_lab.lock import LabLock, claim, held_descriptors, remove_unlocked
 from fieldline_lab.state import UIDS, HostRecord, Record, Store, write
 
 
-def test_a_secret_is_made_once_and_is_for_its_owner_alone(tmp_path: Path) -> None:
-    store = Store(tmp_path / "lab")
-    value = store.secret("password")
-    assert len(value) == 64
-    assert store.secret("password") == value
-    assert store.secret("other") != value
-    folder = tmp_path / "lab" / "secrets"
-    assert folder.stat().st_mode & 0o777 == 0o700
-    assert (folder / "password").stat().st_mode & 0o777 == 0o400
-
-
 def test_uids_stay_when_users_come_and_go(tmp_path: Path) -> None:
     store = Store(tmp_path)
     first = store.uids("db", ["telegraf", "influxdb2"])

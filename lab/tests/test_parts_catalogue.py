@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from fieldline_lab.parts import ALL, Part, PartError, read_catalogue
+from fieldline_lab.parts import ALL, TOOLS, Part, PartError, read_catalogue
 from fieldline_lab.parts import __main__ as command
 from fieldline_lab.parts.catalogue import RECIPES
 from fieldline_lab.parts.progress import Lines, Live, duration, expected
@@ -18,7 +18,7 @@ CATALOGUE = read_catalogue()
 
 
 def test_every_part_has_a_version_and_its_files() -> None:
-    assert tuple(CATALOGUE) == ALL
+    assert tuple(CATALOGUE) == ALL + TOOLS
     for recipe in CATALOGUE.values():
         assert re.fullmatch(r"\d+\.\d+\.\d+", recipe.version)
         assert recipe.directory.startswith(f"{recipe.name}-{recipe.version}-")
@@ -53,6 +53,12 @@ def test_kafka_sums_are_whole() -> None:
     log4j = re.search(r"<log4j\.version>(.+?)<", (RECIPES / "kafka/pom.xml").read_text())
     assert log4j is not None
     assert f"log4j-slf4j-impl-{log4j[1]}.jar" in files
+
+
+def test_a_crate_is_pinned_by_its_sum_alone() -> None:
+    for name in TOOLS:
+        [line] = (RECIPES / name / "SHA256SUMS").read_text().splitlines()
+        assert re.fullmatch(r"[0-9a-f]{64}  \w+-[\d.]+\.crate", line)
 
 
 def test_no_pin_carries_an_address() -> None:
@@ -137,6 +143,8 @@ def test_the_command_prints_json(
     }
     assert command.main([]) == 0
     assert capsys.readouterr().out.split() == ["widget", "1.2.3", "cache", str(part.directory)]
+    assert command.main(["--path"]) == 0
+    assert capsys.readouterr().out == "/parts/w/bin\n"
 
 
 def test_the_command_fails_with_the_text(

@@ -93,6 +93,30 @@ def test_influxd_tells_its_version_otherwise(tmp_path: Path, prefix: Path) -> No
     assert onpath.influxd(recipe(tmp_path), str(found.parent)) == prefix
 
 
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("nixfmt-rs 1.2.3", True),
+        ("nixfmt-rs 1.2.4", False),
+        (f"nixfmt {onpath.NIXFMT_EQUAL}", True),
+        ("nixfmt 1.2.3", False),
+        ("nixfmt 0.6.0", False),
+    ],
+)
+def test_a_nixfmt_counts_that_formats_alike(tmp_path: Path, answer: str, right: bool) -> None:
+    """In any folder: no lab host calls it."""
+    found = program(tmp_path / "home/bin/nixfmt", answer)
+    expected = tmp_path / "home" if right else None
+    assert onpath.nixfmt(recipe(tmp_path), str(found.parent)) == expected
+
+
+def test_a_deadnix_on_path_is_used(tmp_path: Path) -> None:
+    found = program(tmp_path / "bin/deadnix", "deadnix 1.2.3")
+    assert onpath.deadnix(recipe(tmp_path), str(found.parent)) == tmp_path
+    program(found, "deadnix 1.2.4")
+    assert onpath.deadnix(recipe(tmp_path), str(found.parent)) is None
+
+
 def test_a_link_leads_to_the_real_folder(tmp_path: Path, prefix: Path) -> None:
     found = program(prefix / "store/bin/telegraf", "Telegraf 1.2.3")
     (prefix / "store").chmod(0o755)

@@ -1,72 +1,67 @@
 # Stage 1: the shape of a site, table by table as docs/site.md has them.
 let
   inherit (builtins)
-    attrNames concatLists concatMap elem elemAt hasAttr isAttrs isFloat isInt isList isString
-    length match replaceStrings stringLength;
+    attrNames
+    concatLists
+    concatMap
+    elemAt
+    hasAttr
+    isAttrs
+    isFloat
+    isInt
+    isList
+    isString
+    length
+    match
+    stringLength
+    ;
   forms = import ./forms.nix;
   inherit (forms)
-    anything badValue boolean both duration imap list mistake named number outOfRange pattern
-    table text whole word wrongType;
-  net = import ../net.nix;
+    anything
+    badValue
+    boolean
+    both
+    duration
+    imap
+    list
+    mistake
+    named
+    number
+    outOfRange
+    pattern
+    table
+    text
+    whole
+    word
+    wrongType
+    ;
   texts = import ../text.nix;
-  inherit (texts) item matches toInt under;
+  inherit (texts)
+    item
+    matches
+    under
+    ;
   names = import ../names.nix;
+  words = import ./words.nix;
+  inherit (words)
+    address
+    endpoint
+    adminName
+    hostName
+    long
+    name
+    node
+    noParent
+    plain
+    publicKey
+    shortName
+    timeServer
+    topicName
+    unit
+    variableName
+    ;
 
-  plain = replaceStrings [ "{asset}" "{variable}" ] [ "A" "A" ];
-  noParent = value: match ".*\\.\\..*" value == null;
-
-  short = "[a-z]([a-z0-9-]*[a-z0-9])?";
-  long = "[A-Za-z][A-Za-z0-9_-]*";
-
-  # A host's name becomes a Python name in test scripts.
-  notHosts = [
-    "localhost" "and" "as" "assert" "async" "await" "break" "class" "continue" "def" "del" "elif"
-    "else" "except" "finally" "for" "from" "global" "if" "import" "in" "is" "lambda" "nonlocal"
-    "not" "or" "pass" "raise" "return" "try" "while" "with" "yield"
-  ];
-  hostName = text "a host name such as \"db\", and no word of Python"
-    (value: matches 32 short value && !elem value notHosts);
-  shortName = pattern 32 short "a name of small letters, digits and \"-\"";
-  name = pattern 64 long "a name of letters, digits, \"_\" and \"-\"";
-  variableName = text "a name of letters, digits, \"_\" and \"-\", and none of Quality, time, DataType"
-    (value: matches 64 long value && !elem value [ "Quality" "time" "DataType" ]);
-  topicName = text "a name of small letters, digits, \".\" and \"-\", not ending in \".dead-letter\" or \".changelog\""
-    (value: matches 100 "[a-z][a-z0-9.-]*" value && match ".*\\.(dead-letter|changelog)" value == null);
-  unit = pattern 24 "[^[:cntrl:]\"\\$`{}',=]*" "at most 24 bytes, without quotes, braces and commas";
-  isAddress = value: net.parse value != null;
-  address = text "an IPv4 or IPv6 address" isAddress;
-  timeServer = text "a host name or an address"
-    (value: isAddress value || matches 253 "[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?" value);
-  publicKey = pattern 4096
-    "(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp256|sk-ssh-ed25519@openssh\\.com) [A-Za-z0-9+/=]{16,}( [^[:cntrl:]]*)?"
-    "a public key such as \"ssh-ed25519 AAAA... anna\"";
   port = whole 1 65535;
-
-  endpoint = text "an endpoint such as \"opc.tcp://192.168.0.20:4840/path\"" (value:
-    let
-      host = "([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\\[([0-9A-Fa-f:]{2,39})[]])";
-      parts = match "opc\\.tcp://${host}(:([0-9]{1,5}))?(/[A-Za-z0-9._~/-]*)?" value;
-      inside = elemAt parts 2;
-      number = elemAt parts 4;
-    in
-    stringLength value <= 255 && parts != null
-    && (inside == null || isAddress inside)
-    && (number == null || (toInt number >= 1 && toInt number <= 65535)));
-
-  node = text "a node such as \"i=2\", \"ns=3;s={asset}.{variable}\" or \"g=\" and a GUID" (value:
-    let
-      parts = match "(ns=([0-9]{1,5});)?([igs])=(.*)" value;
-      namespace = elemAt parts 1;
-      identifier = elemAt parts 3;
-      hex = n: "[0-9A-Fa-f]{${n}}";
-    in
-    stringLength value <= 220 && parts != null
-    && (namespace == null || toInt namespace <= 65535)
-    && {
-      i = matches 10 "[0-9]+" identifier && toInt identifier <= 4294967295;
-      s = stringLength identifier <= 200 && match "[]!#%-[^_a-z|~]+" (plain identifier) != null;
-      g = matches 36 "${hex "8"}-${hex "4"}-${hex "4"}-${hex "4"}-${hex "12"}" identifier;
-    }.${elemAt parts 2});
 
   network = table {
     required = {
@@ -81,25 +76,47 @@ let
   };
 
   # Settings are free, but for numbers that Nix would not keep.
-  free = key: value:
-    if isAttrs value then concatMap (part: free (under key part) value.${part}) (attrNames value)
-    else if isList value then concatLists (imap (n: free (item key n)) value)
-    else if isFloat value then wrongType key value "a whole number, or a text such as \"0.5\""
+  free =
+    key: value:
+    if isAttrs value then
+      concatMap (part: free (under key part) value.${part}) (attrNames value)
+    else if isList value then
+      concatLists (imap (n: free (item key n)) value)
+    else if isFloat value then
+      wrongType key value "a whole number, or a text such as \"0.5\""
     else if isInt value && !(value > -9223372036854775807 && value < 9223372036854775807) then
       outOfRange key value "a smaller number"
-    else [ ];
+    else
+      [ ];
   part = key: value: if isAttrs value then free key value else wrongType key value "a table";
 
   host = table {
     required = {
       inherit address;
-      platforms = list { repeats = false; } (word [ "raspberry" "vbox" ]);
-      roles = list { repeats = false; }
-        (word [ "opc-server" "collector" "kafka" "stream-model" "writer" "influxdb" "grafana" ]);
+      platforms = list { repeats = false; } (word [
+        "raspberry"
+        "vbox"
+      ]);
+      roles = list { repeats = false; } (word [
+        "opc-server"
+        "collector"
+        "kafka"
+        "stream-model"
+        "writer"
+        "influxdb"
+        "grafana"
+      ]);
     };
     optional = {
       memory = whole 256 1048576;
-      settings = table { optional = { telegraf = part; apache-kafka = part; influxdb2 = part; grafana = part; }; };
+      settings = table {
+        optional = {
+          telegraf = part;
+          apache-kafka = part;
+          influxdb2 = part;
+          grafana = part;
+        };
+      };
     };
   };
 
@@ -112,49 +129,96 @@ let
       collector = hostName;
     };
   };
-  existingServer = both
-    (key: value:
-      if hasAttr "namespace" value != hasAttr "namespace_uri" value then [ ]
-      else [ (mistake key "one-of" "has neither or both of namespace and namespace_uri" "write one of them") ])
-    (table {
-      required = { inherit endpoint; };
-      optional = {
-        namespace = whole 1 65535;
-        namespace_uri = pattern 255 "[A-Za-z0-9:/._#?=&%~+-]+" "a URI such as \"urn:plc\"";
-        security_policy = word [ "None" "Basic256Sha256" "Aes128_Sha256_RsaOaep" "Aes256_Sha256_RsaPss" ];
-        security_mode = word [ "None" "Sign" "SignAndEncrypt" ];
-        username = pattern 64 "[A-Za-z0-9._@-]+" "a user such as \"reader\"";
-        collector = hostName;
-      };
-    });
-  undecidedServer = both
-    (key: _: [ (mistake key "one-of" "has neither or both of host and endpoint" "write one of them") ])
-    (table {
-      optional = builtins.listToAttrs (map (name: { inherit name; value = anything; }) [
-        "host" "port" "record" "seed" "endpoint" "namespace" "namespace_uri" "security_policy"
-        "security_mode" "username" "collector"
-      ]);
-    });
-  server = key: value:
-    if !isAttrs value then wrongType key value "a table"
-    else if hasAttr "host" value == hasAttr "endpoint" value then undecidedServer key value
-    else if hasAttr "host" value then ownServer key value
-    else existingServer key value;
+  existingServer =
+    both
+      (
+        key: value:
+        if hasAttr "namespace" value != hasAttr "namespace_uri" value then
+          [ ]
+        else
+          [ (mistake key "one-of" "has neither or both of namespace and namespace_uri" "write one of them") ]
+      )
+      (table {
+        required = { inherit endpoint; };
+        optional = {
+          namespace = whole 1 65535;
+          namespace_uri = pattern 255 "[A-Za-z0-9:/._#?=&%~+-]+" "a URI such as \"urn:plc\"";
+          security_policy = word [
+            "None"
+            "Basic256Sha256"
+            "Aes128_Sha256_RsaOaep"
+            "Aes256_Sha256_RsaPss"
+          ];
+          security_mode = word [
+            "None"
+            "Sign"
+            "SignAndEncrypt"
+          ];
+          username = pattern 64 "[A-Za-z0-9._@-]+" "a user such as \"reader\"";
+          collector = hostName;
+        };
+      });
+  undecidedServer =
+    both
+      (key: _: [ (mistake key "one-of" "has neither or both of host and endpoint" "write one of them") ])
+      (table {
+        optional = builtins.listToAttrs (
+          map
+            (name: {
+              inherit name;
+              value = anything;
+            })
+            [
+              "host"
+              "port"
+              "record"
+              "seed"
+              "endpoint"
+              "namespace"
+              "namespace_uri"
+              "security_policy"
+              "security_mode"
+              "username"
+              "collector"
+            ]
+        );
+      });
+  server =
+    key: value:
+    if !isAttrs value then
+      wrongType key value "a table"
+    else if hasAttr "host" value == hasAttr "endpoint" value then
+      undecidedServer key value
+    else if hasAttr "host" value then
+      ownServer key value
+    else
+      existingServer key value;
 
-  column = text "a column such as \"{variable}\"" (value: stringLength value <= 64 && matches 64 long (plain value));
+  column = text "a column such as \"{variable}\"" (
+    value: stringLength value <= 64 && matches 64 long (plain value)
+  );
   kind = word (attrNames sources);
   sources = {
     random-walk = table {
-      required = { inherit kind; step = number { low = 0; high = 1.0e12; zero = false; } "a number above 0"; };
+      required = {
+        inherit kind;
+        step = number {
+          low = 0;
+          high = 1.0e12;
+          zero = false;
+        } "a number above 0";
+      };
       optional.start = number { } "a number";
     };
     replay = table {
       required = {
         inherit kind column;
-        file = text "a file beside site.toml such as \"recordings/{asset}.csv\" (.csv or .parquet)"
-          (value: stringLength value <= 255
-            && match "[A-Za-z0-9._-][A-Za-z0-9._/-]*\\.(csv|parquet)" (plain value) != null
-            && noParent value);
+        file = text "a file beside site.toml such as \"recordings/{asset}.csv\" (.csv or .parquet)" (
+          value:
+          stringLength value <= 255
+          && match "[A-Za-z0-9._-][A-Za-z0-9._/-]*\\.(csv|parquet)" (plain value) != null
+          && noParent value
+        );
       };
       optional = {
         time_column = column;
@@ -165,9 +229,10 @@ let
     sysfs = table {
       required = {
         inherit kind;
-        path = text "an absolute path such as \"/sys/bus/w1/devices/28-*/temperature\""
-          (value: stringLength value <= 255 && match "/[A-Za-z0-9._:*?@+/-]+" (plain value) != null
-            && noParent value);
+        path = text "an absolute path such as \"/sys/bus/w1/devices/28-*/temperature\"" (
+          value:
+          stringLength value <= 255 && match "/[A-Za-z0-9._:*?@+/-]+" (plain value) != null && noParent value
+        );
       };
       optional = {
         scale = number { zero = false; } "a number, not 0";
@@ -175,24 +240,33 @@ let
       };
     };
   };
-  source = key: value:
-    if !isAttrs value then wrongType key value "a table"
-    else if !hasAttr "kind" value then [ (mistake "${key}.kind" "missing-key" "is missing" "add it") ]
-    else if kind "" value.kind != [ ] then kind "${key}.kind" value.kind
-    else sources.${value.kind} key value;
+  source =
+    key: value:
+    if !isAttrs value then
+      wrongType key value "a table"
+    else if !hasAttr "kind" value then
+      [ (mistake "${key}.kind" "missing-key" "is missing" "add it") ]
+    else if kind "" value.kind != [ ] then
+      kind "${key}.kind" value.kind
+    else
+      sources.${value.kind} key value;
 
-  range = key: value:
+  range =
+    key: value:
     let
       items = concatLists (imap (n: number { } "a number" (item key n)) value);
     in
-    if !isList value then wrongType key value "a list of two numbers"
+    if !isList value then
+      wrongType key value "a list of two numbers"
     else
-      items ++ (
+      items
+      ++ (
         if length value != 2 then
           [ (mistake key "bad-value" "has other than two items" "write the low and the high end") ]
         else if items == [ ] && !(elemAt value 0 < elemAt value 1) then
           [ (mistake key "out-of-range" "is empty" "write the low end first") ]
-        else [ ]
+        else
+          [ ]
       );
 
   variable = table {
@@ -202,7 +276,10 @@ let
   model = table {
     required = {
       function = pattern 64 "[a-z][a-z0-9-]*" "a function such as \"mean-absolute\"";
-      inputs = list { atMost = 64; repeats = false; } variableName;
+      inputs = list {
+        atMost = 64;
+        repeats = false;
+      } variableName;
     };
     optional = { inherit unit; };
   };
@@ -211,27 +288,36 @@ let
     optional.models = named { } name model;
   };
 
-  assetNames = key: value:
+  assetNames =
+    key: value:
     let
       read = names.parse value;
       remedy = "a name such as \"press1\", or names such as \"press{001..120}\"";
     in
-    if !isString value then wrongType key value remedy
-    else if stringLength value > 255 || read == null then badValue key value remedy
+    if !isString value then
+      wrongType key value remedy
+    else if stringLength value > 255 || read == null then
+      badValue key value remedy
     else if read.count < 1 || read.count > names.most then
       outOfRange key value "the lower number first, for at most ${toString names.most} names"
-    else if !names.valid read then badValue key value "what gives names that begin with a letter, at most 64 long"
-    else [ ];
+    else if !names.valid read then
+      badValue key value "what gives names that begin with a letter, at most 64 long"
+    else
+      [ ];
   asset = table {
     required = {
       names = list { } assetNames;
       type = name;
       server = shortName;
     };
-    optional.nodes = key: value:
-      if isString value then node key value
-      else if isAttrs value then named { } anything node key value
-      else wrongType key value "a text or a table";
+    optional.nodes =
+      key: value:
+      if isString value then
+        node key value
+      else if isAttrs value then
+        named { } anything node key value
+      else
+        wrongType key value "a text or a table";
   };
 
   topic = table {
@@ -249,20 +335,35 @@ table {
     servers = named { empty = false; } shortName server;
     asset_types = named { empty = false; } name assetType;
     assets = list { } asset;
-    topics = both (named { } topicName topic) (key: value:
+    topics = both (named { } topicName topic) (
+      key: value:
       concatMap
-        (topic:
+        (
+          topic:
           if isAttrs value && !hasAttr topic value then
             [ (mistake "${key}.${topic}" "missing-key" "is missing" "add it") ]
-          else [ ])
-        [ "opc" "model" ]);
+          else
+            [ ]
+        )
+        [
+          "opc"
+          "model"
+        ]
+    );
     influxdb = table {
-      required = { organization = name; bucket = name; user = name; };
-      optional = { inherit port; retention = duration "1h" "36500d"; };
+      required = {
+        organization = name;
+        bucket = name;
+        user = name;
+      };
+      optional = {
+        inherit port;
+        retention = duration "1h" "36500d";
+      };
     };
   };
   optional = {
-    admins = named { } shortName (list { } publicKey);
+    admins = named { } adminName (list { } publicKey);
     collection = table {
       optional = {
         outage = duration "1s" "7d";
@@ -270,9 +371,20 @@ table {
         publishing_interval = duration "10ms" "60s";
       };
     };
-    kafka = table { optional = { inherit port; controller_port = port; }; };
+    kafka = table {
+      optional = {
+        inherit port;
+        controller_port = port;
+      };
+    };
     grafana = table { optional = { inherit port; }; };
     deploy = table { optional.within = duration "30s" "1h"; };
-    metrics = table { optional = { opc-server = port; stream-model = port; telegraf = port; }; };
+    metrics = table {
+      optional = {
+        opc-server = port;
+        stream-model = port;
+        telegraf = port;
+      };
+    };
   };
 } ""

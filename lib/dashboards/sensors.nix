@@ -2,11 +2,20 @@
 # the models. It asks the data for names, so 10,000 variables are still this one dashboard.
 { plant }:
 let
-  inherit (builtins) attrValues concatMap groupBy head length;
+  inherit (builtins)
+    attrValues
+    concatMap
+    groupBy
+    head
+    length
+    ;
   inherit (plant) site util;
   unitOf = import ./units.nix;
 
-  datasource = { type = "influxdb"; uid = "fieldline-influxdb"; };
+  datasource = {
+    type = "influxdb";
+    uid = "fieldline-influxdb";
+  };
   bucket = site.influxdb.bucket;
 
   # `regex` makes one name or several into one expression. A regular expression is matched by
@@ -40,57 +49,106 @@ let
 
   # Repeated panels share their field settings, so units go by the field's name, which the queries
   # above make the variable's or the model's. A name with different units in two types has none.
-  overrides = named: concatMap
-    (items:
-      let units = util.unique (map (item: item.unit) items); in
-      if length units > 1 || units == [ "" ] then [ ]
-      else [
-        {
-          matcher = { id = "byName"; options = (head items).name; };
-          properties = [ { id = "unit"; value = unitOf (head units); } ];
-        }
-      ])
-    (attrValues (groupBy (item: item.name) (concatMap attrValues named)));
+  overrides =
+    named:
+    concatMap (
+      items:
+      let
+        units = util.unique (map (item: item.unit) items);
+      in
+      if length units > 1 || units == [ "" ] then
+        [ ]
+      else
+        [
+          {
+            matcher = {
+              id = "byName";
+              options = (head items).name;
+            };
+            properties = [
+              {
+                id = "unit";
+                value = unitOf (head units);
+              }
+            ];
+          }
+        ]
+    ) (attrValues (groupBy (item: item.name) (concatMap attrValues named)));
 
   types = attrValues site.types;
 
-  panel = { id, title, query, displayName, gridPos, items }: {
-    inherit id title gridPos datasource;
-    type = "timeseries";
-    targets = [ { refId = "A"; inherit datasource query; } ];
-    fieldConfig = {
-      defaults = {
-        inherit displayName;
-        custom = {
-          drawStyle = "line";
-          lineWidth = 1;
-          fillOpacity = 5;
-          showPoints = "auto";
-          spanNulls = false;
+  panel =
+    {
+      id,
+      title,
+      query,
+      displayName,
+      gridPos,
+      items,
+    }:
+    {
+      inherit
+        id
+        title
+        gridPos
+        datasource
+        ;
+      type = "timeseries";
+      targets = [
+        {
+          refId = "A";
+          inherit datasource query;
+        }
+      ];
+      fieldConfig = {
+        defaults = {
+          inherit displayName;
+          custom = {
+            drawStyle = "line";
+            lineWidth = 1;
+            fillOpacity = 5;
+            showPoints = "auto";
+            spanNulls = false;
+          };
+        };
+        overrides = overrides items;
+      };
+      options = {
+        legend = {
+          showLegend = true;
+          displayMode = "list";
+          placement = "bottom";
+          calcs = [ ];
+        };
+        tooltip = {
+          mode = "multi";
+          sort = "none";
         };
       };
-      overrides = overrides items;
     };
-    options = {
-      legend = { showLegend = true; displayMode = "list"; placement = "bottom"; calcs = [ ]; };
-      tooltip = { mode = "multi"; sort = "none"; };
-    };
-  };
 
-  variable = name: label: query: extra: {
-    inherit name label query datasource;
-    definition = query;
-    type = "query";
-    # Asked again when the time range changes.
-    refresh = 2;
-    sort = 1;
-    hide = 0;
-    multi = true;
-    includeAll = false;
-    options = [ ];
-    regex = "";
-    skipUrlSync = false;
-  } // extra;
+  variable =
+    name: label: query: extra:
+    {
+      inherit
+        name
+        label
+        query
+        datasource
+        ;
+      definition = query;
+      type = "query";
+      # Asked again when the time range changes.
+      refresh = 2;
+      sort = 1;
+      hide = 0;
+      multi = true;
+      includeAll = false;
+      options = [ ];
+      regex = "";
+      skipUrlSync = false;
+    }
+    // extra;
 
   firstAsset = (head site.assets).name;
 in
@@ -103,37 +161,66 @@ in
   graphTooltip = 1;
   timezone = "browser";
   refresh = "5s";
-  time = { from = "now-15m"; to = "now"; };
+  time = {
+    from = "now-15m";
+    to = "now";
+  };
   annotations.list = [ ];
   links = [ ];
 
   templating.list = [
     (variable "asset" "Asset" (tagValues "asset" ''r._measurement == "opc_server"'') {
-      current = { selected = true; text = [ firstAsset ]; value = [ firstAsset ]; };
+      current = {
+        selected = true;
+        text = [ firstAsset ];
+        value = [ firstAsset ];
+      };
     })
     (variable "variable" "Variable"
       (tagValues "_field" ''r._measurement == "opc_server" and r._field != "Quality" and (${chosenAssets})'')
       {
         includeAll = true;
-        current = { selected = true; text = [ "All" ]; value = [ "$__all" ]; };
-      })
+        current = {
+          selected = true;
+          text = [ "All" ];
+          value = [ "$__all" ];
+        };
+      }
+    )
   ];
 
   panels = [
-    (panel {
-      id = 1;
-      title = "\${variable}";
-      query = valuesQuery;
-      displayName = "\${__field.labels.asset}";
-      gridPos = { x = 0; y = 0; w = 12; h = 8; };
-      items = map (type: type.variables) types;
-    } // { repeat = "variable"; repeatDirection = "h"; maxPerRow = 3; })
+    (
+      panel {
+        id = 1;
+        title = "\${variable}";
+        query = valuesQuery;
+        displayName = "\${__field.labels.asset}";
+        gridPos = {
+          x = 0;
+          y = 0;
+          w = 12;
+          h = 8;
+        };
+        items = map (type: type.variables) types;
+      }
+      // {
+        repeat = "variable";
+        repeatDirection = "h";
+        maxPerRow = 3;
+      }
+    )
     (panel {
       id = 2;
       title = "Models";
       query = modelsQuery;
       displayName = "\${__field.labels.asset} \${__field.name}";
-      gridPos = { x = 0; y = 8; w = 24; h = 8; };
+      gridPos = {
+        x = 0;
+        y = 8;
+        w = 24;
+        h = 8;
+      };
       items = map (type: type.models) types;
     })
   ];

@@ -1,11 +1,31 @@
 # The collector: OPC UA subscriptions with source timestamps → Kafka's topic `opc`, keyed by asset.
 # What is said here of Telegraf was read in 1.37.2 (plugins/inputs/opcua_listener, common/opcua) and
 # gopcua 0.8.0.
-{ plant, host, store }:
+{
+  plant,
+  host,
+  store,
+}:
 let
-  inherit (builtins) concatLists concatMap elemAt filter genList groupBy length match toString;
+  inherit (builtins)
+    concatLists
+    concatMap
+    elemAt
+    filter
+    genList
+    groupBy
+    length
+    match
+    toString
+    ;
   inherit (plant) site util;
-  inherit (util) ceilDiv chunks clamp max optionalAttrs;
+  inherit (util)
+    ceilDiv
+    chunks
+    clamp
+    max
+    optionalAttrs
+    ;
   units = import ../units.nix;
 
   servers = plant.collectedBy host;
@@ -16,16 +36,25 @@ let
   # All nodes of a listener are created in one request. On an encrypted channel that request fails
   # from about 1,000 nodes on; without, a PLC's usual limit for one call is 1,000, and our own server
   # takes thousands (10,000 were tried).
-  listenerSize = server: if encrypted server then 500 else if server.own then 5000 else 1000;
+  listenerSize =
+    server:
+    if encrypted server then
+      500
+    else if server.own then
+      5000
+    else
+      1000;
 
   # How long the server must hold values that it cannot deliver at the moment: a stalled connection, a
   # paused collector. TCP's retransmissions back off to tens of seconds after a cut of as much, so a
   # minute; for a server of ours no more than fits a quarter of its host's memory at 1 KiB a value,
   # and 10 s for a PLC, which may cap it further. What a longer cut loses, the gap filler brings.
-  stallSeconds = server:
+  stallSeconds =
+    server:
     if server.own then
       clamp 5 60 (site.hosts.${server.host}.memory * 256 * 1000 / max 1 (plant.milliRate server))
-    else 10;
+    else
+      10;
   # Telegraf's own default of 10 is the least.
   queueSize = stall: variable: max 10 (ceilDiv (stall * 1000) variable.period_ms);
 
@@ -33,51 +62,62 @@ let
   # would sample as fast as it can; the declared period is what buffers are sized for.
   samplingInterval = server: variable: if server.own then "0s" else milliseconds variable.period_ms;
 
-  parseNode = server: node:
-    let parts = match "ns=([0-9]+);([isg])=(.*)" node; in
-    if parts != null then parts
-    else throw (
-      "servers.${server.name}.namespace_uri: Telegraf 1.37's opcua_listener resolves a namespace URI "
-      + "before it has connected, and refuses its whole configuration; "
-      + "give the index as servers.${server.name}.namespace"
-    );
+  parseNode =
+    server: node:
+    let
+      parts = match "ns=([0-9]+);([isg])=(.*)" node;
+    in
+    if parts != null then
+      parts
+    else
+      throw (
+        "servers.${server.name}.namespace_uri: Telegraf 1.37's opcua_listener resolves a namespace URI "
+        + "before it has connected, and refuses its whole configuration; "
+        + "give the index as servers.${server.name}.namespace"
+      );
 
-  nodesOf = server:
+  nodesOf =
+    server:
     let
       stall = stallSeconds server;
       # Per type and variable once, not per asset.
-      monitoring = builtins.mapAttrs
-        (_: type: builtins.mapAttrs
-          (_: variable: {
-            sampling_interval = samplingInterval server variable;
-            queue_size = queueSize stall variable;
-            # A full queue loses its oldest value, so that the newest is never the one missing.
-            discard_oldest = true;
-          })
-          type.variables)
-        site.types;
+      monitoring = builtins.mapAttrs (
+        _: type:
+        builtins.mapAttrs (_: variable: {
+          sampling_interval = samplingInterval server variable;
+          queue_size = queueSize stall variable;
+          # A full queue loses its oldest value, so that the newest is never the one missing.
+          discard_oldest = true;
+        }) type.variables
+      ) site.types;
     in
-    concatMap
-      (asset: util.mapToList
-        (variable: node:
-          let parts = parseNode server node; in
-          {
-            asset = asset.name;
-            node = {
-              name = variable;
-              namespace = elemAt parts 0;
-              identifier_type = elemAt parts 1;
-              identifier = elemAt parts 2;
-              monitoring_params = monitoring.${asset.type}.${variable};
-            };
-          })
-        asset.nodes)
-      (plant.assetsOf server);
+    concatMap (
+      asset:
+      util.mapToList (
+        variable: node:
+        let
+          parts = parseNode server node;
+        in
+        {
+          asset = asset.name;
+          node = {
+            name = variable;
+            namespace = elemAt parts 0;
+            identifier_type = elemAt parts 1;
+            identifier = elemAt parts 2;
+            monitoring_params = monitoring.${asset.type}.${variable};
+          };
+        }
+      ) asset.nodes
+    ) (plant.assetsOf server);
 
   # A group only sets defaults for its nodes: here the tag, so a group is an asset.
-  groups = nodes: util.mapToList
-    (asset: members: { default_tags = { inherit asset; }; nodes = map (member: member.node) members; })
-    (groupBy (member: member.asset) nodes);
+  groups =
+    nodes:
+    util.mapToList (asset: members: {
+      default_tags = { inherit asset; };
+      nodes = map (member: member.node) members;
+    }) (groupBy (member: member.asset) nodes);
 
   # Telegraf passes a value on only if its status is Good (0) or listed here. Anything else it drops,
   # and worse: it sends the last good value again, at the old time, with the new status, which in
@@ -122,9 +162,17 @@ let
 
   # Telegraf knows these policies by name only. For the two newer ones it must choose by itself: the
   # one of the declared mode that the server ranks highest.
-  policy = server:
-    if builtins.elem server.security_policy [ "None" "Basic256Sha256" ] then server.security_policy
-    else "auto";
+  policy =
+    server:
+    if
+      builtins.elem server.security_policy [
+        "None"
+        "Basic256Sha256"
+      ]
+    then
+      server.security_policy
+    else
+      "auto";
 
   certificate = "opcua-client-certificate";
   key = "opcua-client-key";
@@ -133,53 +181,70 @@ let
   # character it would send the reference itself as the password. No server's name has an underscore.
   passwordKey = server: builtins.replaceStrings [ "-" ] [ "_" ] (password server);
 
-  security = server:
-    { security_policy = policy server; security_mode = server.security_mode; }
+  security =
+    server:
+    {
+      security_policy = policy server;
+      inherit (server) security_mode;
+    }
     // (
-      if encrypted server then {
-        certificate = units.credentialPath "telegraf" certificate;
-        private_key = units.credentialPath "telegraf" key;
-      }
+      if encrypted server then
+        {
+          certificate = units.credentialPath "telegraf" certificate;
+          private_key = units.credentialPath "telegraf" key;
+        }
       # Empty, or Telegraf looks for its own files under /etc and generates what is missing.
-      else { certificate = ""; private_key = ""; }
+      else
+        {
+          certificate = "";
+          private_key = "";
+        }
     )
     // (
-      if server.username != null then {
-        auth_method = "UserName";
-        username = server.username;
-        password = "@{${store}:${passwordKey server}}";
-      }
-      else { auth_method = "Anonymous"; }
+      if server.username != null then
+        {
+          auth_method = "UserName";
+          inherit (server) username;
+          password = "@{${store}:${passwordKey server}}";
+        }
+      else
+        { auth_method = "Anonymous"; }
     );
 
-  listener = server: count: index: nodes: {
-    alias = if count == 1 then server.name else "${server.name}-${toString (index + 1)}";
-    name = "opc_server";
-    endpoint = server.endpoint;
-    timestamp = "source";
-    subscription_interval = milliseconds site.collection.publishing_interval_ms;
+  listener =
+    server: count: index: nodes:
+    {
+      alias = if count == 1 then server.name else "${server.name}-${toString (index + 1)}";
+      name = "opc_server";
+      inherit (server) endpoint;
+      timestamp = "source";
+      subscription_interval = milliseconds site.collection.publishing_interval_ms;
 
-    # How a lost server is found again. gopcua has its own attempt, 5 s apart, which can end up
-    # connected with no subscription, and nothing would be collected any more. Telegraf's Gather makes
-    # a whole new connection as soon as it sees the state "not connected", so it has to come first.
-    interval = "1s";
-    # With any other word a server that is away at the start ends Telegraf, and with it the collection
-    # from all others. (startup_error_behavior has no effect on this plugin.)
-    connect_fail_behavior = "retry";
-    # An attempt holds up the next one. Our server answers in milliseconds; a PLC may need seconds to
-    # sign a session on an encrypted channel.
-    connect_timeout = if server.own then "2s" else "10s";
-    request_timeout = "10s";
-    # After this without a word the server forgets the session, and its queues with it.
-    session_timeout = "20m";
+      # How a lost server is found again. gopcua has its own attempt, 5 s apart, which can end up
+      # connected with no subscription, and nothing would be collected any more. Telegraf's Gather makes
+      # a whole new connection as soon as it sees the state "not connected", so it has to come first.
+      interval = "1s";
+      # With any other word a server that is away at the start ends Telegraf, and with it the collection
+      # from all others. (startup_error_behavior has no effect on this plugin.)
+      connect_fail_behavior = "retry";
+      # An attempt holds up the next one. Our server answers in milliseconds; a PLC may need seconds to
+      # sign a session on an encrypted channel.
+      connect_timeout = if server.own then "2s" else "10s";
+      request_timeout = "10s";
+      # After this without a word the server forgets the session, and its queues with it.
+      session_timeout = "20m";
 
-    workarounds.additional_valid_status_codes = statusCodes;
-    group = groups nodes;
-    tags.route = "collector";
-  } // security server;
+      workarounds.additional_valid_status_codes = statusCodes;
+      group = groups nodes;
+      tags.route = "collector";
+    }
+    // security server;
 
-  listeners = server:
-    let parts = chunks (listenerSize server) (nodesOf server); in
+  listeners =
+    server:
+    let
+      parts = chunks (listenerSize server) (nodesOf server);
+    in
     genList (index: listener server (length parts) index (elemAt parts index)) (length parts);
 
   withPassword = filter (server: server.username != null) servers;
@@ -189,9 +254,12 @@ in
   usesStore = withPassword != [ ];
 
   credentials =
-    builtins.listToAttrs (map
-      (server: { name = passwordKey server; value = "/run/secrets/${password server}"; })
-      withPassword)
+    builtins.listToAttrs (
+      map (server: {
+        name = passwordKey server;
+        value = "/run/secrets/${password server}";
+      }) withPassword
+    )
     // optionalAttrs (secured != [ ]) (units.secret certificate // units.secret key);
 
   settings = {

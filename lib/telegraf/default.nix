@@ -5,7 +5,12 @@
 let
   inherit (builtins) toString;
   inherit (plant) has metrics util;
-  inherit (util) min optionalAttrs optionals overlay;
+  inherit (util)
+    min
+    optionalAttrs
+    optionals
+    overlay
+    ;
   units = import ../units.nix;
   tokens = import ../tokens.nix;
 
@@ -61,13 +66,26 @@ let
   # The store asks systemd's version over the system bus, so it is there only where a secret is.
   secretstores = optionalAttrs (builtins.any (part: part.usesStore) parts) {
     # Telegraf strips "telegraf." from names by default; ours have no prefix.
-    secretstores.systemd = [ { id = store; prefix = ""; } ];
+    secretstores.systemd = [
+      {
+        id = store;
+        prefix = "";
+      }
+    ];
   };
 
   # Plugins of one kind from several parts, one after the other.
-  plugins = kind: builtins.zipAttrsWith (_: builtins.concatLists)
-    (map (part: part.${kind}) ([ internal ] ++ map (part: part.settings) parts));
-  settings = { inherit agent; inputs = plugins "inputs"; outputs = plugins "outputs"; } // secretstores;
+  plugins =
+    kind:
+    builtins.zipAttrsWith (_: builtins.concatLists) (
+      map (part: part.${kind}) ([ internal ] ++ map (part: part.settings) parts)
+    );
+  settings = {
+    inherit agent;
+    inputs = plugins "inputs";
+    outputs = plugins "outputs";
+  }
+  // secretstores;
 
   listeners = builtins.length (settings.inputs.opcua_listener or [ ]);
 
@@ -82,7 +100,10 @@ let
   afterHere =
     optionals (has "kafka" host) [ "apache-kafka.service" ]
     ++ optionals (isWriter && !isCollector) (
-      [ "influxdb2.service" tokens.unit ]
+      [
+        "influxdb2.service"
+        tokens.unit
+      ]
       ++ optionals (has "kafka" host) [ "kafka-provision.service" ]
     );
 in
@@ -104,7 +125,13 @@ in
       wants = optionals isWriter [ tokens.unit ];
       # Go collects garbage harder before the kernel would kill.
       environment.GOMEMLIMIT = "${toString (memoryMib * 9 / 10)}MiB";
-      command = { program = "telegraf"; arguments = [ "--config" "/etc/telegraf/telegraf.toml" ]; };
+      command = {
+        program = "telegraf";
+        arguments = [
+          "--config"
+          "/etc/telegraf/telegraf.toml"
+        ];
+      };
       serviceConfig = {
         Type = "notify";
         NotifyAccess = "main";
@@ -126,6 +153,10 @@ in
   users = optionalAttrs here { telegraf = { }; };
 
   firewall = optionals here [
-    { port = metrics.telegraf; sources = plant.allAddresses; purpose = "metrics of telegraf"; }
+    {
+      port = metrics.telegraf;
+      sources = plant.allAddresses;
+      purpose = "metrics of telegraf";
+    }
   ];
 }

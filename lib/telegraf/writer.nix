@@ -1,6 +1,10 @@
 # The writer: Kafka's topics `opc` and `model` → InfluxDB, the only one that writes there. What is said
 # here of Telegraf was read in 1.37.2 (plugins/inputs/kafka_consumer, parsers/json_v2).
-{ plant, host, store }:
+{
+  plant,
+  host,
+  store,
+}:
 let
   inherit (plant) site;
   tokens = import ../tokens.nix;
@@ -34,22 +38,42 @@ let
   };
 
   # `json` and `xpath_json` carry the time in a float and shift it by up to 128 ns; json_v2 keeps it.
-  timestamp = { timestamp_path = "timestamp"; timestamp_format = "unix_ns"; };
+  timestamp = {
+    timestamp_path = "timestamp";
+    timestamp_format = "unix_ns";
+  };
 
   opc = timestamp // {
     measurement_name_path = "name";
-    tag = [ { path = "tags.asset"; } { path = "tags.id"; } ];
+    tag = [
+      { path = "tags.asset"; }
+      { path = "tags.id"; }
+    ];
     # Whatever the record has: the variable, and Quality.
-    object = [ { path = "fields"; disable_prepend_keys = true; } ];
+    object = [
+      {
+        path = "fields";
+        disable_prepend_keys = true;
+      }
+    ];
   };
 
   model = timestamp // {
     measurement_name = "model";
-    tag = [ { path = "name"; } { path = "asset"; } ];
+    tag = [
+      { path = "name"; }
+      { path = "asset"; }
+    ];
     field = [
-      { path = "value"; type = "float"; }
+      {
+        path = "value";
+        type = "float";
+      }
       # Not a tag: a later revision must overwrite the earlier one.
-      { path = "revision"; type = "int"; }
+      {
+        path = "revision";
+        type = "int";
+      }
     ];
   };
 in
@@ -59,7 +83,10 @@ in
   credentials.influxdb_writer_token = tokens.file "writer";
 
   settings = {
-    inputs.kafka_consumer = [ (consumer "opc" opc) (consumer "model" model) ];
+    inputs.kafka_consumer = [
+      (consumer "opc" opc)
+      (consumer "model" model)
+    ];
 
     outputs.influxdb_v2 = [
       {

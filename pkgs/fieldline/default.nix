@@ -15,6 +15,11 @@
   pytest-asyncio,
   hypothesis,
   jsonschema,
+  age,
+  e2fsprogs,
+  nix,
+  openssl,
+  sops,
 }:
 
 # A library first, since the services build on it; `pkgs.fieldline` is its command line.
@@ -23,7 +28,7 @@ buildPythonPackage {
   version = "0.1.0";
   pyproject = true;
 
-  # The tests read sites that lie outside the package.
+  # The tests read the demonstration plant: its site, what lib/ makes of it, its secrets.
   src = lib.fileset.toSource {
     root = ../..;
     fileset = lib.fileset.unions [
@@ -33,6 +38,10 @@ buildPythonPackage {
       ../../conftest.py
       ../../pyproject.toml
       ../../site.toml
+      ../../lib
+      ../../.sops.yaml
+      ../../secrets
+      ../../tests/fixtures/secrets
       ../../tests/sites
     ];
   };
@@ -56,6 +65,12 @@ buildPythonPackage {
     pytest-asyncio
     hypothesis
     jsonschema
+    # What `fieldline secrets` calls: tried for real, without a network.
+    age
+    e2fsprogs
+    nix
+    openssl
+    sops
   ];
   # What needs a server is run by `make test` and by the VM tests.
   preCheck = "cd ../..";

@@ -68,6 +68,25 @@ def only_plain(file: str) -> Callable[[Path], None]:
     return edit
 
 
+def drop_admins(flake: Path) -> None:
+    site = flake / "site.toml"
+    text = site.read_text()
+    changed = re.sub(r"\[admins\]\n\w+ = .*\n", "", text, count=1)
+    assert changed != text
+    site.write_text(changed)
+
+
+def add_scenario_key(flake: Path) -> None:
+    key = (flake / "tests/scenarios/admin.pub").read_text().strip()
+    replace("site.toml", "[admins]\n", f'[admins]\ntester = ["{key}"]\n')(flake)
+
+
+def misspell(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(re.sub(rf"\b{old}\b", new, text))
+
+
 # A variable of the site's own text, to keep the edits below short.
 DB = '[hosts.db]\naddress = "192.168.0.10"\nplatforms = ["vbox"]'
 
@@ -93,8 +112,10 @@ MISTAKES = {
     "unknown key": Mistake(
         replace("site.toml", "[collection]", "[colection]"), r"colection: unknown-key"
     ),
-    "nobody may log in": Mistake(
-        lambda flake: replace_admins(flake / "site.toml"), r"admins: the site names nobody"
+    "nobody may log in": Mistake(drop_admins, r"admins: the site names nobody"),
+    "administrator with the key of the tests": Mistake(
+        add_scenario_key,
+        r"admins: the key of Fieldline's scenarios is no secret",
     ),
     "role on a platform that cannot carry it": Mistake(
         replace("site.toml", DB, DB.replace('["vbox"]', '["raspberry"]')),
@@ -204,19 +225,6 @@ MISTAKES = {
         "opc@vbox",
     ),
 }
-
-
-def replace_admins(site: Path) -> None:
-    text = site.read_text()
-    changed = re.sub(r"\[admins\]\n(?:[^\[]*\n)?(?=\[)", "", text, count=1)
-    assert changed != text
-    site.write_text(changed)
-
-
-def misspell(file: Path, old: str, new: str) -> None:
-    text = file.read_text()
-    assert old in text
-    file.write_text(re.sub(rf"\b{old}\b", new, text))
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ def test_every_option_is_described() -> None:
         name = section.split("`")[1]
         assert name.startswith("fieldline.")
         assert len(section.splitlines()[1]) > 20, f"{name}: say what it is for"
-        assert "- type: " in section, name
+        assert "- type: `" in section, name
         assert "unspecified" not in section, f"{name}: give it a type"
         assert "- example: " in section, name
         if "- default: " not in section:

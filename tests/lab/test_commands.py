@@ -242,7 +242,8 @@ def test_a_shell_is_on_the_terminal_and_gives_its_exit_code(tree: WorkTree) -> N
 def _tools_without_sudo(folder: Path) -> Path:
     """A folder for PATH with this machine's commands, but no sudo."""
     folder.mkdir()
-    for name in ("bash", "sh", "nsenter", "setpriv", "systemd-nspawn", "dbus-daemon"):
+    tools = ("bash", "sh", "nsenter", "setpriv", "systemd-nspawn", "dbus-daemon")
+    for name in (*tools, "age-keygen", "openssl"):
         (folder / name).symlink_to(str(shutil.which(name)))
     (folder / "nix-instantiate").symlink_to(str(shutil.which("nix-instantiate")))
     return folder
@@ -282,6 +283,7 @@ def test_a_user_prepares_and_root_boots(tree: WorkTree) -> None:
     script = f'printf "%s\\n" "$@" > {asked}; cp {tree.path}/.lab/.plan-*.json {kept}; exit 5'
     (path / "sudo").write_text(f"#!/bin/sh\n{script}\n")
     (path / "sudo").chmod(0o755)
+    tree.give_part("sops")
     os.chown(tree.path, USER, USER)
     done = tree.as_user(
         tree.argv("up", "--fresh"), PATH=f"{path}:/usr/bin:/bin", HOME=str(tree.path)
@@ -327,7 +329,7 @@ def test_an_owner_has_its_lab_alone(tree: WorkTree) -> None:
 def test_a_missing_program_is_named_with_its_package(tree: WorkTree) -> None:
     path = tree.path / "tools"
     path.mkdir()
-    for name in ("bash", "nsenter", "setpriv", "dbus-daemon"):
+    for name in ("bash", "nsenter", "setpriv", "dbus-daemon", "age-keygen", "openssl"):
         (path / name).symlink_to(str(shutil.which(name)))
     done = subprocess.run(
         tree.argv("up"),

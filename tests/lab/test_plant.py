@@ -49,7 +49,7 @@ def test_no_secret_is_in_a_process_list_or_a_log(plant: Lab) -> None:
         log = host.exec(["journalctl", "--boot", "--no-pager"], check=True).stdout
         processes = host.exec(["ps", "axewww"], check=True).stdout
         for name in names:
-            secret = plant.store.secret(name)
+            secret = host.exec(["cat", f"/run/secrets/{name}"], check=True).stdout
             assert secret not in log
             assert secret not in processes
 

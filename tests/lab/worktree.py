@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldline_lab.names import LabNames
+from fieldline_lab.parts import Cache, obtain
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OPEN_PORT, CLOSED_PORT = 7001, 7002
@@ -103,10 +105,12 @@ def declaration() -> dict[str, Any]:
                 "users": {"tester": {}},
                 "nftables": RULESET,
                 "secrets": ["password"],
+                "secretFiles": {"password": "hosts/alpha.yaml"},
             },
             "beta-two": {
                 "address": "192.168.0.7",
                 "prefix": 24,
+                "secretFiles": {},
                 "units": {
                     "sleeper": unit({"program": "/usr/bin/sleep", "arguments": ["1d"]}),
                     "arguments": unit(
@@ -149,6 +153,14 @@ class WorkTree:
     def names(self, name: str = "default") -> LabNames:
         """The names of a lab here."""
         return LabNames.of(self.path, self.path / "site.toml", name)
+
+    def give_part(self, name: str) -> None:
+        """Put a part that this machine has into the cache of a user whose home is the work tree."""
+        part = obtain([name])[name]
+        copy = Cache(self.path / ".cache" / "fieldline").part(part.directory.name)
+        shutil.copytree(part.directory, copy)
+        for path in (self.path / ".cache", *(self.path / ".cache").rglob("*")):
+            os.chown(path, USER, USER)
 
     def argv(self, *arguments: str) -> list[str]:
         """The command line of `fieldline lab`."""

@@ -1,7 +1,8 @@
 # Reads many sites at once: for each path its mistakes, and the resolved site if there are none.
 paths:
-builtins.listToAttrs (map
-  (name:
+builtins.listToAttrs (
+  map (
+    name:
     let
       path = /. + name;
       mistakes = import ../../lib/mistakes.nix path;
@@ -12,5 +13,6 @@ builtins.listToAttrs (map
         inherit mistakes;
         site = if mistakes == [ ] then import ../../lib/site.nix path else null;
       };
-    })
-  paths)
+    }
+  ) paths
+)

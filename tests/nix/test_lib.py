@@ -116,7 +116,9 @@ def test_contract_of_hosts(name: str) -> None:
             assert all(isinstance(a, str) for command in commands for a in command["arguments"])
             assert all(isinstance(value, str) for value in unit["environment"].values())
             user = unit["serviceConfig"].get("User")
-            assert unit["serviceConfig"].get("DynamicUser") or user in host["users"]
+            # Root's is one alone, for what changes the host itself.
+            root = unit is host["units"]["deploy-guard"]
+            assert root or unit["serviceConfig"].get("DynamicUser") or user in host["users"]
             loaded |= set(unit["credentials"].values())
         secrets = {p.removeprefix("/run/secrets/") for p in loaded if p.startswith("/run/secrets/")}
         # The one that no unit loads: NixOS gives it to root.
@@ -209,6 +211,17 @@ def test_wrong_site_is_refused(tmp_path: Path) -> None:
     done = of_site(site)
     assert done.returncode != 0
     assert "hosts.collector.address" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["root", "telegraf"])
+def test_an_admin_is_no_user_of_a_service(name: str, tmp_path: Path) -> None:
+    site = tmp_path / "site.toml"
+    text = SITES["demonstration"].read_text()
+    assert "\nadmin = " in text
+    site.write_text(text.replace("\nadmin = ", f"\n{name} = "))
+    done = of_site(site)
+    assert done.returncode != 0
+    assert f"admins.{name}: bad-value" in done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace of its own needs root")

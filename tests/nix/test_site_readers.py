@@ -13,7 +13,7 @@ import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from ipaddress import ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -395,6 +395,13 @@ def test_addresses_are_read_alike(folder: Path) -> None:
     assert ADDRESSES // 4 < valid < len(texts)
 
 
+def written(address: IPv4Address | IPv6Address) -> str:
+    """An address as a site may have it; Python 3.13 puts an IPv4 address into some IPv6 ones."""
+    if address.version == 4:
+        return str(address)
+    return ":".join(f"{int(address) >> shift & 0xFFFF:x}" for shift in range(112, -1, -16))
+
+
 def test_networks_are_held_alike(folder: Path) -> None:
     chooser = random.Random(SEED)
     cases: list[tuple[str, int, str]] = []
@@ -408,7 +415,7 @@ def test_networks_are_held_alike(folder: Path) -> None:
         value = int(gateway) ^ (1 << chooser.randrange(size))
         behind = (1 << (size - prefix)) - 1
         value = chooser.choice([value, value & ~behind, value | behind, int(gateway)])
-        cases.append((str(gateway), prefix, str(type(gateway)(value))))
+        cases.append((written(gateway), prefix, written(type(gateway)(value))))
     found = nix_json(
         f"let net = import {ROOT}/lib/net.nix; read = case: rec {{"
         " gateway = net.parse (builtins.elemAt case 0);"

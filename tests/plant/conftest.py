@@ -10,7 +10,7 @@ from fieldline_lab.elevate import find_tools
 ROOT = Path(__file__).resolve().parents[2]
 
 # Helpers of the tests beside these: the steps of the README, and what a lab may leave.
-sys.path[:0] = [str(ROOT / "tests" / "docs"), str(ROOT / "tests" / "lab")]
+sys.path[:0] = [str(ROOT / "tests" / name) for name in ("docs", "lab", "plant")]
 
 
 @pytest.fixture(scope="session", autouse=True)

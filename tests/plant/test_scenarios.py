@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from fieldline_lab.driver import run_scenario
 from fieldline_lab.lab import Lab
+from plants import with_admin
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted(
@@ -14,8 +15,10 @@ SCENARIOS = sorted(
 
 
 @pytest.fixture
-def lab() -> Iterator[Lab]:
-    lab = Lab.from_worktree(ROOT, name="scenarios")
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    # The admin whose key a scenario may log in with.
+    site = with_admin(tmp_path, "scenario", (ROOT / "tests/scenarios/admin.pub").read_text())
+    lab = Lab.from_worktree(ROOT, site=site, name="scenarios")
     try:
         yield lab
     finally:
@@ -23,7 +26,7 @@ def lab() -> Iterator[Lab]:
 
 
 def test_there_are_scenarios() -> None:
-    assert {path.stem for path in SCENARIOS} >= {"boot", "chain", "restart"}
+    assert {path.stem for path in SCENARIOS} >= {"base", "boot", "chain", "restart", "secrets"}
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)

@@ -19,7 +19,7 @@ let
   secrets = pkgs.runCommand "test-secrets" { nativeBuildInputs = [ pkgs.fieldline-admin ]; } ''
     mkdir "$out" && cp ${../../site.toml} "$out/site.toml"
     export SOPS_AGE_KEY_FILE="$out/admin-key.txt"
-    fieldline secrets init --folder "$out"
+    fieldline secrets init --site "$out/site.toml"
     for host in ${toString machines.names}; do
       sops decrypt --extract "[\"host-key-$host\"]" "$out/secrets/admin.yaml" >"$out/key-$host.txt"
     done
@@ -35,6 +35,13 @@ let
         folder = "${secrets}/secrets";
         evaluated = false;
       };
+      # The scenarios' own administrator; its private key is in base.py.
+      users.users.scenario = {
+        isNormalUser = true;
+        extraGroups = [ "wheel" ];
+        openssh.authorizedKeys.keyFiles = [ (folder + "/admin.pub") ];
+      };
+
       # What `fieldline secrets install` does for a real machine, before anything is decrypted.
       system.activationScripts = {
         hostKey.text = ''

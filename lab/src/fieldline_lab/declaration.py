@@ -69,6 +69,8 @@ class HostDeclaration:
     """Who may log in: name → public keys."""
     sshd: Mapping[str, Any] | None = None
     """sshd's settings; None where there is no sshd."""
+    secret_files: Mapping[str, str] = field(default_factory=dict)
+    """Secret → the encrypted file it stands in."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ def _host(name: str, value: Mapping[str, Any]) -> HostDeclaration:
         secrets=tuple(value.get("secrets", ())),
         admins={name: tuple(keys) for name, keys in value.get("admins", {}).items()},
         sshd=value.get("sshd"),
+        secret_files=dict(value.get("secretFiles", {})),
     )
 
 

@@ -21,6 +21,8 @@ TOOLS = {
     "setpriv": "util-linux",
     "dbus-daemon": "dbus",
     "bash": "bash",
+    "age-keygen": "age",
+    "openssl": "openssl",
 }
 # Debian does not put these on the PATH of users who are not root.
 _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")

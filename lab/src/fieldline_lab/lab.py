@@ -2,7 +2,7 @@
 
 import select
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from fieldline.errors import FieldlineError
 
-from . import cds, sweep
+from . import cds, secrets, sweep
 from .host import BOOT_SECONDS, STOP_SECONDS, Host
 from .lock import LabLock, claim
 from .names import DEFAULT_NAME, LabNames, find_worktree
@@ -112,26 +112,42 @@ class Lab:
         """
         started = time.monotonic()
         wanted = list(self.hosts) if hosts is None else list(hosts)
-        with self.lock.hold(self._waiting_for):
-            try:
-                booted, restarted = self._start(wanted, fresh=fresh, restart=restart)
-            except _KeepLabError as error:
-                raise error.error from None
-            except BaseException:
-                sweep.destroy(self.names)
-                raise
-        if wait:
-            # The lock is free: a lab that never becomes ready can be looked at, and ended.
-            try:
+        # None until it is complete: whoever interrupts before that finds nothing left by then.
+        booted: list[str] | None = None
+        restarted: list[str] = []
+
+        def complete(names: list[str]) -> None:
+            nonlocal booted
+            booted = names
+
+        try:
+            with self.lock.hold(self._waiting_for):
+                try:
+                    restarted = self._start(wanted, complete, fresh=fresh, restart=restart)
+                except _KeepLabError as error:
+                    raise error.error from None
+                except BaseException:
+                    booted = None
+                    sweep.destroy(self.names)
+                    raise
+            if wait:
+                # The lock is free: a lab that never becomes ready can be looked at, and ended.
                 self.wait(wanted, timeout)
-            except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit):
+            if booted is not None:
                 self._undo(booted)
-                raise
-        return UpResult(booted, restarted, time.monotonic() - started)
+            raise
+        return UpResult(booted or [], restarted, time.monotonic() - started)
 
     def _start(
-        self, wanted: Sequence[str], *, fresh: bool, restart: bool
-    ) -> tuple[list[str], list[str]]:
+        self,
+        wanted: Sequence[str],
+        complete: Callable[[list[str]], None],
+        *,
+        fresh: bool,
+        restart: bool,
+    ) -> list[str]:
+        """Switch on what is not on, and tell `complete` which; the hosts that were restarted."""
         record = Record.load(self._record_path)
         if fresh:
             sweep.power_off(self.names)
@@ -148,6 +164,8 @@ class Lab:
         if not self.network.exists:
             self.network.create()
         cds.ensure(self.plan, self.progress.note)
+        # Also where no host is switched on yet: each finds its key when it is.
+        secrets.ensure(self.plan.raw, self.plan.sops, self.store, self.progress.note)
         booted = []
         for name in wanted:
             if not self.hosts[name].running:
@@ -156,7 +174,8 @@ class Lab:
                 booted.append(name)
         self.plan.save(self.names.runtime / "plan.json")
         self._save(Record(complete=True), keep_hosts=True)
-        return booted, restarted
+        complete(booted)
+        return restarted
 
     def _stop_changed(self, record: Record, restart: bool) -> list[str]:
         """Stop running hosts that are declared otherwise now; with `restart` also failed ones."""

@@ -15,12 +15,12 @@ from fieldline.errors import FieldlineError
 from fieldline.evaluate import evaluate
 
 from . import declaration as declared
-from . import packages, programs
+from . import packages, programs, secrets
 from .declaration import Declaration, HostDeclaration
 from .names import LabNames
 from .parts import obtain
 from .programs import Programs
-from .state import hand_over, read_json, write
+from .state import Store, hand_over, read_json, write
 
 # Where the hosts' programs find the site, see names.site in lib/.
 SITE_FOLDER = "/etc/fieldline"
@@ -44,6 +44,8 @@ class Plan:
     """What a person should reach: host → name → port there."""
     site_text: str = ""
     """The site file, which the hosts' programs read as well."""
+    sops: str | None = None
+    """The program that opens the hosts' secrets; None where no host has any."""
     recordings: dict[str, str] = field(default_factory=dict)
     """Recordings that the site names: file on this machine → place in every host."""
 
@@ -74,6 +76,7 @@ class Plan:
             "site": self.site_text,
             "recordings": self.recordings,
             "ports": self.forwards(host),
+            "secrets": secrets.digest(Store(self.names.state).secrets, self.raw["hosts"][host]),
         }
         text = json.dumps(everything, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -91,6 +94,7 @@ class Plan:
             "ports": self.ports,
             "site_text": self.site_text,
             "recordings": self.recordings,
+            "sops": self.sops,
         }
         try:
             write(path, json.dumps(value) + "\n")
@@ -111,6 +115,7 @@ class Plan:
                 value["omitted"],
                 value["ports"],
                 value["site_text"],
+                value["sops"],
                 value["recordings"],
             )
         except KeyError as error:
@@ -139,10 +144,11 @@ def make(names: LabNames, raw: dict[str, Any], note: Callable[[str], None]) -> P
     raw, omitted = _without_missing(raw, declaration)
     used = _used(declared.parse(raw).hosts.values())
     wanted = programs.needed_parts(used)
-    parts: dict[str, Path] = {}
-    if wanted:
-        found = obtain(wanted)
-        parts = {name: part.directory for name, part in found.items()}
+    if any(host.secrets for host in declaration.hosts.values()):
+        wanted.append("sops")
+    found = obtain(wanted) if wanted else {}
+    sops = found.pop("sops", None)
+    parts = {name: part.directory for name, part in found.items()}
     installed = packages.prepare(names.worktree, note)
     hand_over(installed.directory.parent, names.worktree)
     built = programs.build(used, installed.directory, installed.environment, parts)
@@ -154,7 +160,16 @@ def make(names: LabNames, raw: dict[str, Any], note: Callable[[str], None]) -> P
     kept = {key: raw[key] for key in ("network", "hosts")}
     text = names.site.read_text() if names.site.is_file() else ""
     site = tomllib.loads(text)
-    return Plan(names, kept, built, omitted, _ports(raw, site), text, _recordings(names.site, site))
+    return Plan(
+        names,
+        kept,
+        built,
+        omitted,
+        _ports(raw, site),
+        text,
+        str(sops.executable) if sops else None,
+        _recordings(names.site, site),
+    )
 
 
 def _ports(raw: dict[str, Any], site: dict[str, Any]) -> dict[str, dict[str, int]]:

@@ -1,11 +1,10 @@
 """The root of a host: a small tree of its own around the machine's /usr."""
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import formats, ssh, systems, units
+from . import formats, secrets, ssh, systems, units
 from .declaration import HostDeclaration
 from .plan import SITE_FOLDER, Plan
 from .programs import KAFKA_CLASSES, OPT, Programs
@@ -117,12 +116,14 @@ def render(plan: Plan, host: HostDeclaration, store: Store, runtime: Path) -> Ro
     # What the machine's packages generate at boot, such as a unit per PostgreSQL cluster.
     for generators in SYSTEM_UNITS.parent.glob("system*-generators"):
         read_only.append((str(nothing), str(generators)))
-    read_only.append((str(_secrets(host, store, runtime)), "/run/secrets"))
-    var = _data(host, store)
-    ssh.host_key(var, host)
-    systems.prepare(var, host, plan.declaration.device)
+    read_only.append((str(_synchronized(runtime)), SYNCHRONIZED))
+    data = _data(host, store)
+    ssh.host_key(data, host)
+    systems.prepare(data, host, plan.declaration.device)
     systems.profile(root)
-    return Root(root, read_only, [(str(var), "/var")])
+    # Writable, as on an appliance: a new value is put there, and the unit that loads it restarted.
+    given = secrets.place(host, plan.sops, store, runtime)
+    return Root(root, read_only, [(str(data), "/var"), (str(given), "/run/secrets")])
 
 
 def _write(root: Path, path: str, text: str, mode: int = 0o644) -> None:
@@ -207,19 +208,6 @@ def _stock(runtime: Path) -> Path:
         wants.mkdir()
         for name in names:
             (wants / name).symlink_to(f"../{name}")
-    return folder
-
-
-def _secrets(host: HostDeclaration, store: Store, runtime: Path) -> Path:
-    """The host's secrets and no other's, for root alone."""
-    folder = runtime / "secrets"
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(mode=0o700)
-    for name in host.secrets:
-        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(store.secret(name))
     return folder
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
@@ -12,7 +11,6 @@ from typing import Any
 
 # The range that Debian and NixOS leave to system users, without what they use from either end.
 UIDS = range(400, 900)
-SECRET_BYTES = 32
 
 
 def write(path: Path, text: str, mode: int = 0o644) -> None:
@@ -95,18 +93,10 @@ class Store:
             write(path, json.dumps(known, indent=1, sort_keys=True) + "\n")
         return known
 
-    def secret(self, name: str) -> str:
-        """The secret's value, made on its first use and then kept."""
-        folder = self.folder / "secrets"
-        path = folder / name
-        try:
-            return path.read_text()
-        except FileNotFoundError:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.chmod(0o700)
-            value = secrets.token_hex(SECRET_BYTES)
-            write(path, value, 0o400)
-            return value
+    @property
+    def secrets(self) -> Path:
+        """The folder of the encrypted secrets and of the key that opens them."""
+        return self.folder / "secrets"
 
     def port(self, key: str) -> int:
         """The port on 127.0.0.1 that a forward had last, or 0."""

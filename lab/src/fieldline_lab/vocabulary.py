@@ -48,7 +48,8 @@ BUILTINS = frozenset({":", "exit", "cd", "export", "set", "unset", "wait", "trap
 # Words of the shell's own grammar after which, or instead of which, a command stands.
 SHELL_WORDS = frozenset({"!", "if", "then", "else", "elif", "fi", "while", "until", "do", "done"})
 SHELL_WORDS |= {"{", "}", "(", ")"}
-COMMANDS = frozenset({"systemctl", "fieldline", "nft"})
+# What every host has beside these: see docs/decisions/0009 for ssh.
+COMMANDS = frozenset({"systemctl", "fieldline", "nft", "ssh", "ssh-keygen"})
 # Programs that run another one, given after their own options.
 WRAPPERS = frozenset({"env", "nice", "nohup", "timeout", "stdbuf"})
 
@@ -220,6 +221,8 @@ def _command_words(text: str) -> Iterator[str]:
     for word in lexer:
         if skip:
             skip -= 1
+        elif not word:
+            continue  # An empty argument; no program has such a name.
         elif set(word) <= set(";|&()"):
             expecting = True
         elif set(word) <= set("<>&"):

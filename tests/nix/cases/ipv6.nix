@@ -1,19 +1,29 @@
 # sites/ipv6.toml: RFC 3986, addresses stand in brackets before a port.
 let
-  lab = (import ../../../lib { site = ../sites/ipv6.toml; }).lab;
+  inherit (import ../../../lib { site = ../sites/ipv6.toml; }) lab;
   inherit (lab.hosts) opc collector db;
   first = builtins.head;
   telegraf = host: host.files."/etc/telegraf/telegraf.toml".value;
   kafka = db.files."/etc/apache-kafka/server.properties".value;
-  after = option: arguments:
+  after =
+    option: arguments:
     let
-      next = builtins.foldl'
-        (state: argument:
-          if state.found && state.value == null then state // { value = argument; }
-          else if argument == option then state // { found = true; }
-          else state)
-        { found = false; value = null; }
-        arguments;
+      next =
+        builtins.foldl'
+          (
+            state: argument:
+            if state.found && state.value == null then
+              state // { value = argument; }
+            else if argument == option then
+              state // { found = true; }
+            else
+              state
+          )
+          {
+            found = false;
+            value = null;
+          }
+          arguments;
     in
     next.value;
 in
@@ -50,7 +60,8 @@ in
     expected = "http://127.0.0.1:8086";
   };
   "firewall" = {
-    actual = builtins.match ".*ip6 saddr [{] fd00:17::7 [}] tcp dport 4840 accept.*" opc.nftables != null;
+    actual =
+      builtins.match ".*ip6 saddr [{] fd00:17::7 [}] tcp dport 4840 accept.*" opc.nftables != null;
     expected = true;
   };
 }

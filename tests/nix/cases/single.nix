@@ -1,6 +1,6 @@
 # sites/single.toml: every role on one host, other ports than the usual ones, settings laid over.
 let
-  lab = (import ../../../lib { site = ../sites/single.toml; }).lab;
+  inherit (import ../../../lib { site = ../sites/single.toml; }) lab;
   host = lab.hosts.bench;
   file = path: host.files.${path}.value;
   telegraf = file "/etc/telegraf/telegraf.toml";
@@ -14,15 +14,28 @@ in
   "all units" = {
     actual = builtins.attrNames host.units;
     expected = [
-      "apache-kafka" "grafana" "influxdb-provision" "influxdb2" "kafka-provision" "opc-server" "stream-model"
+      "apache-kafka"
+      "deploy-guard"
+      "grafana"
+      "influxdb-provision"
+      "influxdb2"
+      "kafka-provision"
+      "opc-server"
+      "stream-model"
       "telegraf"
     ];
   };
 
   # Nothing is shared where there is one host.
   "secrets by file" = {
-    actual = { inherit (lab.secrets) shared; hash = host.secretFiles.console-password-hash; };
-    expected = { shared = [ ]; hash = "hosts/bench.yaml"; };
+    actual = {
+      inherit (lab.secrets) shared;
+      hash = host.secretFiles.console-password-hash;
+    };
+    expected = {
+      shared = [ ];
+      hash = "hosts/bench.yaml";
+    };
   };
 
   # What OPC UA brings goes to Kafka only, what Kafka brings to InfluxDB only, Telegraf's own to neither.
@@ -37,7 +50,10 @@ in
     };
     expected = {
       listener = [ "collector" ];
-      consumer = [ "writer" "writer" ];
+      consumer = [
+        "writer"
+        "writer"
+      ];
       internal = [ "internal" ];
       kafka = [ [ "collector" ] ];
       influxdb = [ [ "writer" ] ];
@@ -45,14 +61,22 @@ in
     };
   };
   "the route never leaves telegraf" = {
-    actual = map (name: (first telegraf.outputs.${name}).tagexclude) [ "kafka" "influxdb_v2" "prometheus_client" ];
-    expected = [ [ "route" ] [ "route" ] [ "route" ] ];
+    actual = map (name: (first telegraf.outputs.${name}).tagexclude) [
+      "kafka"
+      "influxdb_v2"
+      "prometheus_client"
+    ];
+    expected = [
+      [ "route" ]
+      [ "route" ]
+      [ "route" ]
+    ];
   };
 
   "declared ports" = {
     actual = {
       inherit (listener) endpoint;
-      brokers = (first telegraf.outputs.kafka).brokers;
+      inherit (first telegraf.outputs.kafka) brokers;
       inherit (kafka) listeners;
       influxdb = (file "/etc/influxdb2/config.json").http-bind-address;
       grafana = (file "/etc/grafana/grafana.ini").server.http_port;
@@ -61,7 +85,10 @@ in
     expected = {
       endpoint = "opc.tcp://10.20.3.4:4841";
       brokers = [ "10.20.3.4:19092" ];
-      listeners = [ "PLAINTEXT://10.20.3.4:19092" "CONTROLLER://127.0.0.1:19093" ];
+      listeners = [
+        "PLAINTEXT://10.20.3.4:19092"
+        "CONTROLLER://127.0.0.1:19093"
+      ];
       influxdb = "127.0.0.1:18086";
       grafana = 13000;
       telegraf = "10.20.3.4:19103";
@@ -78,11 +105,17 @@ in
   };
   "further topics" = {
     actual = lab.topics.events;
-    expected = { partitions = 1; retention_ms = 2592000000; };
+    expected = {
+      partitions = 1;
+      retention_ms = 2592000000;
+    };
   };
   "the dead letters live as long as opc" = {
     actual = lab.topics."opc.dead-letter";
-    expected = { partitions = 1; retention_ms = 3600000; };
+    expected = {
+      partitions = 1;
+      retention_ms = 3600000;
+    };
   };
   # An eighth of the shortest retention, 1 h.
   "segments close in time for the retention" = {
@@ -97,11 +130,22 @@ in
   # docs/site.md: `settings` is laid over what lib/ derives.
   "telegraf's setting, and its neighbours stay" = {
     actual = { inherit (telegraf.agent) debug omit_hostname; };
-    expected = { debug = true; omit_hostname = true; };
+    expected = {
+      debug = true;
+      omit_hostname = true;
+    };
   };
   "kafka's settings" = {
-    actual = map (key: kafka.${key}) [ "num.network.threads" "log.retention.ms" "node.id" ];
-    expected = [ 2 3600000 1 ];
+    actual = map (key: kafka.${key}) [
+      "num.network.threads"
+      "log.retention.ms"
+      "node.id"
+    ];
+    expected = [
+      2
+      3600000
+      1
+    ];
   };
   "influxdb's setting" = {
     actual = (file "/etc/influxdb2/config.json").log-level;
@@ -109,12 +153,19 @@ in
   };
   "grafana's setting, and its section stays" = {
     actual = { inherit ((file "/etc/grafana/grafana.ini").server) domain protocol; };
-    expected = { domain = "bench.example"; protocol = "http"; };
+    expected = {
+      domain = "bench.example";
+      protocol = "http";
+    };
   };
 
   # A collector must not wait at boot for a database that recovers: values would be lost meanwhile.
   "telegraf's order" = {
     actual = host.units.telegraf.after;
-    expected = [ "network-online.target" "nftables.service" "apache-kafka.service" ];
+    expected = [
+      "network-online.target"
+      "nftables.service"
+      "apache-kafka.service"
+    ];
   };
 }

@@ -2,9 +2,10 @@
 
 import argparse
 import json
+import os
 import sys
 
-from . import ALL, Part, PartError, obtain
+from . import ALL, TOOLS, Part, PartError, obtain
 
 
 def _json(parts: dict[str, Part]) -> str:
@@ -22,14 +23,24 @@ def _json(parts: dict[str, Part]) -> str:
     )
 
 
+def _path(parts: dict[str, Part]) -> str:
+    """The folders of the programs, as PATH has them."""
+    folders = [str(part.executable.parent) for part in parts.values() if part.executable]
+    return os.pathsep.join(dict.fromkeys(folders))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The exit status: 0, 1 if a part cannot be had, 130 after Ctrl-C."""
+    known = (*ALL, *TOOLS)
     parser = argparse.ArgumentParser(
         prog="python -m fieldline_lab.parts",
-        description="Obtain the third-party programs of the lab and print where they are.",
+        description="Obtain the third-party programs and print where they are.",
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ALL)}; else all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}; else all")
     parser.add_argument("--json", action="store_true", help="for scripts")
+    parser.add_argument(
+        "--path", action="store_true", help="print only what to put before PATH to call them"
+    )
     parser.add_argument("--offline", action="store_true", help="never touch the network")
     parser.add_argument(
         "--keep-scratch", action="store_true", help="keep what was downloaded for a build"
@@ -37,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         parts = obtain(
-            options.names or ALL, offline=options.offline, keep_scratch=options.keep_scratch
+            options.names or known, offline=options.offline, keep_scratch=options.keep_scratch
         )
     except PartError as error:
         print(error, file=sys.stderr)
@@ -47,6 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     if options.json:
         print(_json(parts))
+    elif options.path:
+        print(_path(parts))
     else:
         for part in parts.values():
             print(f"{part.name:<9} {part.version:<8} {part.origin:<6} {part.directory}")

@@ -73,6 +73,7 @@ class Recipe:
     executable: str | None = None
     """Where the program is, relative to the part's directory."""
     tags: tuple[str, ...] = ()
+    """What is compiled in: Go's build tags, a crate's features."""
     tools: tuple[Tool, ...] = ()
     space: int = 0
     """Bytes that the cache's disk must have free for a build from nothing."""

@@ -5,6 +5,7 @@ import re
 import shutil
 import stat
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 from .model import Recipe
@@ -13,6 +14,9 @@ from .model import Recipe
 # read-only. A program anywhere else may need libraries that are not there.
 VISIBLE = (Path("/usr"), Path("/nix/store"))
 VERSION_SECONDS = 10.0
+
+NIXFMT_EQUAL = "1.2.0"
+"""The nixfmt, in Haskell, whose output nixfmt-rs was made to equal; it is the one in nixpkgs."""
 
 
 def telegraf(recipe: Recipe, search_path: str) -> Path | None:
@@ -31,6 +35,28 @@ def sops(recipe: Recipe, search_path: str) -> Path | None:
 def influxd(recipe: Recipe, search_path: str) -> Path | None:
     """The directory of an influxd of exactly the recipe's version on `search_path`, or None."""
     return _binary(recipe, search_path, "influxd", ["version"], r"^InfluxDB v?(\S+)")
+
+
+def nixfmt(recipe: Recipe, search_path: str) -> Path | None:
+    """The directory of a nixfmt that formats as the recipe's does, or None."""
+    same = _binary(
+        recipe, search_path, "nixfmt", ["--version"], r"^nixfmt-rs v?(\S+)", in_hosts=False
+    )
+    return same or _binary(
+        replace(recipe, version=NIXFMT_EQUAL),
+        search_path,
+        "nixfmt",
+        ["--version"],
+        r"^nixfmt v?(\S+)",
+        in_hosts=False,
+    )
+
+
+def deadnix(recipe: Recipe, search_path: str) -> Path | None:
+    """The directory of a deadnix of exactly the recipe's version on `search_path`, or None."""
+    return _binary(
+        recipe, search_path, "deadnix", ["--version"], r"^deadnix v?(\S+)", in_hosts=False
+    )
 
 
 def kafka(recipe: Recipe, search_path: str) -> Path | None:
@@ -66,13 +92,22 @@ def visible(*files: Path) -> bool:
 
 
 def _binary(
-    recipe: Recipe, search_path: str, command: str, arguments: list[str], pattern: str
+    recipe: Recipe,
+    search_path: str,
+    command: str,
+    arguments: list[str],
+    pattern: str,
+    *,
+    in_hosts: bool = True,
 ) -> Path | None:
+    """`in_hosts`: services in lab hosts run it too, not only whoever calls this."""
     found = shutil.which(command, path=search_path)
     if found is None:
         return None
     program = Path(found).resolve()
-    if program.parent.name != "bin" or program.name != command or not visible(program):
+    if program.parent.name != "bin" or program.name != command:
+        return None
+    if in_hosts and not visible(program):
         return None
     try:
         answer = subprocess.run(

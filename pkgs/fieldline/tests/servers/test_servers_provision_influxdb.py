@@ -13,7 +13,7 @@ from fieldline.influx import InfluxClient, InfluxUnreachableError
 from fieldline.influx.client import wait_until_healthy
 from fieldline.provision.authorizations import AUTHORIZATIONS
 from fieldline.provision.command import app
-from fieldline.provision.influxdb import Secrets, ensure_influxdb
+from fieldline.provision.influxdb import Secrets, check_influxdb, ensure_influxdb
 from fieldline.site import Influxdb as Declared
 from fieldline.site import load_site
 from typer.testing import CliRunner
@@ -73,6 +73,24 @@ def test_it_is_set_up_once_and_stays_as_it_is(world: World) -> None:
     for name in AUTHORIZATIONS:
         assert stat.S_IMODE((world.directory / name).stat().st_mode) == 0o400
     assert sorted(path.name for path in world.directory.iterdir()) == sorted(AUTHORIZATIONS)
+
+
+def test_a_check_changes_nothing_and_tells_a_wrong_password_or_token(world: World) -> None:
+    with pytest.raises(FieldlineError, match="not set up"):
+        check_influxdb(world.url, world.declared, SECRETS)
+    world.provision()
+    actions = check_influxdb(world.url, world.declared, SECRETS)
+    assert {action.outcome for action in actions} == {"unchanged"}
+    other = replace(SECRETS, password="second-password")
+    for _ in range(2):
+        with pytest.raises(FieldlineError, match="does not sign in devuser"):
+            check_influxdb(world.url, world.declared, other)
+    with pytest.raises(FieldlineError, match="another operator's token"):
+        check_influxdb(world.url, world.declared, replace(SECRETS, token="another-token-of-16"))
+    assert world.provision(other) == {"user devuser": "changed"}
+    check_influxdb(world.url, world.declared, other)
+    with pytest.raises(FieldlineError, match="does not sign in devuser"):
+        check_influxdb(world.url, world.declared, SECRETS)
 
 
 def test_each_token_may_do_its_own_and_nothing_else(world: World) -> None:

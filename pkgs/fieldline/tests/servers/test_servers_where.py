@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from fieldline.provision.influxdb import Secrets, ensure_influxdb
 from fieldline.provision.kafka_admin import KafkaAdmin, connect
 from fieldline.provision.topics import declared_topics, ensure_topics
 from fieldline.site import Site
+from fieldline.where import rate
 from fieldline.where.follower import series_of
 from fieldline.where.offsets import KafkaProbe
 from fieldline.where.watch import Watch
@@ -144,7 +146,8 @@ def test_each_new_point_is_seen_once_with_its_latency(store: Store) -> None:
     assert watch.latency["variable"].count == watch.latency["model"].count == 3
     median = watch.latency["variable"].percentile(0.5)
     assert median is not None
-    assert 1000 <= median < 10_000
+    # Told by the middle of a class of latencies, which may lie half a class below the truth.
+    assert 1000 * math.exp(-rate._STEP / 2) <= median < 10_000
     watch.read_qualities()
     assert temperature.status == 0
     assert watch.problem == ""

@@ -134,4 +134,8 @@ class Endpoint:
                     self.server.iserver.subscription_service.subscriptions.values()
                 ):
                     await subscription.publish_results()
-                await self.server.stop()
+                if self.server.bserver is None:
+                    # asyncua 1.1 fails to stop what has not come to listen.
+                    await self.server.iserver.stop()
+                else:
+                    await self.server.stop()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import subprocess
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +25,7 @@ from fieldline.guard.state import (
 from fieldline.guard.store import Store, moment
 from fieldline.guard.system import SWITCH, Machine, boot_default, running_system
 from fieldline.influx.arguments import duration_ns
-from fieldline.service import configure_logging
+from fieldline.service import EXIT_CONFIGURATION, ServiceError, configure_logging
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -99,21 +98,40 @@ def start(
             deadline=now.ns + length,
         )
         store.write(record)
-    # Not `start`: after an earlier switch the unit counts as active. Not waited for, and not its
-    # child: systemd runs it, wherever this command came from.
-    argv = ["systemctl", "restart", "--no-block", UNIT]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode:
-        store.apply(RevertAsked(moment(), record.id))
+    cause = _start_unit()
+    if cause:
+        # Nobody would end it: it must not stand in the way of the next one.
+        with store.locked():
+            reason = "the guard could not be started"
+            store.write(replace(record, phase=Phase.REVERTED, reason=reason))
         raise FieldlineError(
             f"Nothing was switched: the guard cannot be started. See `systemctl status {UNIT}`.",
-            done.stderr.strip(),
+            cause,
         )
     _show(record, as_json=as_json)
 
 
+def _start_unit() -> str:
+    """Have systemd run the guard, wherever this command came from; the cause of a failure."""
+    # Not `start`: after an earlier switch the unit counts as active.
+    argv = ["systemctl", "restart", "--no-block", UNIT]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return done.stderr.strip() or "systemctl failed" if done.returncode else ""
+
+
+def _wake() -> None:
+    """Start the guard of an undecided switch if nobody has: `guard start` may have been killed."""
+    argv = ["systemctl", "show", "--value", "--property=SubState", UNIT]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.stdout.strip() in ("exited", "dead", "failed"):
+        _start_unit()
+
+
 def _refuse(record: Record | None, new: str) -> None:
     if record is not None and not record.final:
+        # Only then: a guard that is just being started is not to be disturbed.
+        if described(record)["remaining_s"] == 0:
+            _wake()
         raise FieldlineError(
             f"Another switch is under guard: {record.id}, {record.phase}. Confirm it, or go back"
             f" with `fieldline guard revert {record.id}`."
@@ -149,14 +167,19 @@ def run(
     def say(record: Record) -> None:
         log.info("switch", id=record.id, phase=str(record.phase), reason=record.reason)
 
-    Runner(
+    runner = Runner(
         Store(),
         Machine(duration_ns(attempt_within) / 1e9),
         now=moment,
         running=running_system,
         say=say,
         attempts=attempts,
-    ).run()
+    )
+    try:
+        runner.run()
+    except FieldlineError as error:
+        # A record that is none does not mend itself: systemd shows the unit as failed.
+        raise ServiceError(error.what_to_do, error.cause, code=EXIT_CONFIGURATION) from None
 
 
 @app.command()
@@ -198,6 +221,8 @@ def _ask(event: Event, wanted: Phase, *, as_json: bool) -> None:
     if result.refused:
         raise FieldlineError(result.refused)
     record = result.record
+    if not record.final:
+        _wake()
     while not record.final:
         time.sleep(POLL_SECONDS)
         record = store.read() or record
@@ -213,8 +238,6 @@ def status(as_json: Json = False) -> None:
 
         sudo fieldline guard status
     """
-    if os.geteuid() != 0:
-        raise FieldlineError("Only root may ask the guard; use sudo.")
     _show(Store().read(), as_json=as_json)
 
 

@@ -19,7 +19,7 @@ from fieldline.guard.state import (
     Record,
     Revert,
     Started,
-    Test,
+    Switch,
     Ticked,
     Wait,
 )
@@ -71,7 +71,7 @@ class Runner:
         action = self._apply(Started(self._now(), self._running()))
         while not isinstance(action, Done):
             action = self._do(action)
-        return self._store.read()
+        return self._store.last()
 
     def _apply(self, event: Event) -> Action:
         result = self._store.apply(event, self._attempts)
@@ -84,11 +84,11 @@ class Runner:
 
     def _do(self, action: Action) -> Action:
         """Do what is to be done; gives what comes next."""
-        record = self._store.read()
+        record = self._store.last()
         if record is None:
             return Done()
         match action:
-            case Test():
+            case Switch():
                 return self._test(record)
             case Persist():
                 cause, note = self._host.persist(record.new)

@@ -127,7 +127,7 @@ Event = Started | Ticked | ConfirmAsked | RevertAsked | Ended
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Switch:
     """Switch to the new system without making it the boot default; not beyond the deadline."""
 
 
@@ -158,7 +158,7 @@ class Done:
     """It is over."""
 
 
-Action = Test | Persist | Revert | Reboot | Wait | Done
+Action = Switch | Persist | Revert | Reboot | Wait | Done
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +248,7 @@ def _begin(record: Record, now: Moment, attempts: int) -> Step:
             record = _late(record, now)
             if record.phase is not Phase.ARMED:
                 return _begin(record, now, attempts)
-            return Step(_to(record, Phase.TESTING), Test())
+            return Step(_to(record, Phase.TESTING), Switch())
         case Phase.TESTING | Phase.WAITING:
             return Step(record, Wait())
         case Phase.PERSISTING:

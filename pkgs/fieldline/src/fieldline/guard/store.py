@@ -16,6 +16,8 @@ from fieldline.guard.state import ATTEMPTS, Event, Moment, Phase, Record, Step, 
 
 # The unit's StateDirectory; see lib/guard.nix.
 DIRECTORY = Path("/var/lib/deploy-guard")
+# On the way back a record that cannot be written is no reason to stay.
+_BACK = (Phase.REVERTING, Phase.REBOOTING, Phase.REVERTED)
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -30,6 +32,7 @@ class Store:
     def __init__(self, directory: Path = DIRECTORY) -> None:
         self._path = directory / "switch.json"
         self._lock = directory / "lock"
+        self._unwritten: Record | None = None
 
     def read(self) -> Record | None:
         """The record of the last switch, or None if there was none.
@@ -87,12 +90,29 @@ class Store:
             os.close(descriptor)
 
     def apply(self, event: Event, attempts: int = ATTEMPTS) -> Step | None:
-        """Take one step and keep what becomes of the record; None if there is no record."""
+        """Take one step and keep what becomes of the record; None if there is no record.
+
+        A host whose disk is full or broken still goes back, from memory: after a kill it would
+        begin that anew. Nothing else is begun that is not written.
+
+        Raises:
+            OSError: the record cannot be written.
+        """
         with self.locked():
-            record = self.read()
+            record = self._unwritten or self.read()
             if record is None:
                 return None
             result = step(record, event, attempts)
-            if result.record != record:
-                self.write(result.record)
+            if result.record != record or self._unwritten:
+                try:
+                    self.write(result.record)
+                    self._unwritten = None
+                except OSError:
+                    if result.record.phase not in _BACK:
+                        raise
+                    self._unwritten = result.record
             return result
+
+    def last(self) -> Record | None:
+        """The record as this process knows it, written or not."""
+        return self._unwritten or self.read()

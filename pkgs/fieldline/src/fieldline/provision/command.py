@@ -11,7 +11,7 @@ import typer
 from fieldline.influx import InfluxClient
 from fieldline.influx.arguments import DEFAULT_SITE, Json, Site, duration_ns
 from fieldline.influx.client import read_token, wait_until_healthy
-from fieldline.provision.influxdb import Secrets, ensure_influxdb
+from fieldline.provision.influxdb import Secrets, check_influxdb, ensure_influxdb
 from fieldline.provision.kafka_admin import KafkaAdmin, connect
 from fieldline.provision.report import Action, Waiting, show
 from fieldline.provision.topics import declared_topics, ensure_topics
@@ -66,6 +66,10 @@ def influxdb(
     site: Site = DEFAULT_SITE,
     url: Annotated[str, typer.Option(help="Default: 127.0.0.1 with the site's port.")] = "",
     timeout: Timeout = "120s",
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Change nothing: tell whether password and token are right."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Set InfluxDB up, or bring it to the site's bucket, retention, user and tokens.
@@ -78,4 +82,7 @@ def influxdb(
     where = url or f"http://127.0.0.1:{declared.port}"
     seconds = duration_ns(timeout) / 1e9
     wait_until_healthy(InfluxClient(where), seconds, Waiting("InfluxDB", seconds))
+    if check:
+        show(check_influxdb(where, declared, secrets), as_json=as_json)
+        return
     show(ensure_influxdb(where, declared, secrets, token_directory), as_json=as_json)

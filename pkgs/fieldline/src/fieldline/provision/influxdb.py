@@ -55,6 +55,27 @@ def ensure_influxdb(
     return actions + ensure_authorizations(operator, store, token_directory)
 
 
+def check_influxdb(url: str, declared: Influxdb, secrets: Secrets) -> list[Action]:
+    """Tell whether the password signs in and the operator's token is taken; nothing is changed.
+
+    Raises:
+        FieldlineError: one of them does not, or the server is not set up.
+    """
+    anyone = InfluxClient(url)
+    if anyone.json("GET", "/api/v2/setup", what="tell whether it is set up").get("allowed"):
+        raise FieldlineError(f"InfluxDB at {url} is not set up: start influxdb-provision.service.")
+    _organization(InfluxClient(url, secrets.token), declared)
+    if not _signs_in(url, declared.user, secrets.password):
+        raise FieldlineError(
+            f"The password in the file does not sign in {declared.user}: restart"
+            " influxdb-provision.service, which sets it."
+        )
+    return [
+        Action("token", "operator", "unchanged"),
+        Action("user", declared.user, "unchanged", "signs in"),
+    ]
+
+
 def _check_secrets(secrets: Secrets) -> None:
     if len(secrets.password.encode()) not in _PASSWORD_BYTES:
         raise FieldlineError(

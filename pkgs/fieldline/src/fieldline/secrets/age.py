@@ -14,6 +14,10 @@ _BECH32 = "[02-9ac-hj-np-z]"
 RECIPIENT = re.compile(rf"age1{_BECH32}{{58}}")
 KEY = re.compile(r"AGE-SECRET-KEY-1[02-9AC-HJ-NP-Z]{58}")
 
+# A host's own key on the host: where sops-nix looks (sops.age.keyFile on the appliances).
+KEY_FOLDER = "/var/lib/sops-nix"
+KEY_FILE = f"{KEY_FOLDER}/key.txt"
+
 _GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 _ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 

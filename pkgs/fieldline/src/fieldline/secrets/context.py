@@ -26,7 +26,7 @@ Site = Annotated[
     typer.Option(
         "--site",
         envvar="FIELDLINE_SITE",
-        help="The site; without it ./site.toml.",
+        help="The site; without it site.toml of the folder, else ./site.toml.",
         show_default=False,
     ),
 ]
@@ -114,6 +114,9 @@ class Plant:
         """
         from fieldline.site.load import find_site
 
+        beside = folder / "site.toml" if folder else None
+        if site is None and beside is not None and beside.is_file():
+            site = beside
         path = find_site(site).resolve()
         progress.now("evaluating the site")
         tools = Tools.find()

@@ -30,7 +30,7 @@ def file_named(name: str, hosts: list[str]) -> str:
     """
     stem = name.removeprefix("secrets/").removesuffix(".yaml")
     for file in (ADMIN, SHARED):
-        if stem == file.removesuffix(".yaml") and stem not in hosts:
+        if stem == file.removesuffix(".yaml"):
             return file
     host = stem.removeprefix("hosts/")
     if host in hosts:

@@ -73,7 +73,8 @@ def steps(name: str, wanted: Wanted) -> list[str]:
     hosts = wanted.hosts_with(CONSOLE_HASH if name == CONSOLE else name)
     if not hosts:
         return []
-    found = [f"deploy {', '.join(hosts)}" + _restarts(name, wanted)]
+    found = [f"deploy {', '.join(hosts)} (in a lab: fieldline lab up --restart)"]
+    found += _restarts(name, wanted)
     special = {"grafana-admin-password": _GRAFANA_PASSWORD, "grafana-secret-key": _GRAFANA_KEY}
     if name in special:
         found.append(special[name].format(host=hosts[0]))
@@ -82,9 +83,9 @@ def steps(name: str, wanted: Wanted) -> list[str]:
     return found
 
 
-def _restarts(name: str, wanted: Wanted) -> str:
-    uses = wanted.uses.get(name, ())
-    if not uses:
-        return ""
-    units = ", ".join(f"{use.unit}.service on {use.host}" for use in uses)
-    return f", then restart {units} (a running unit keeps the old value)"
+def _restarts(name: str, wanted: Wanted) -> list[str]:
+    return [
+        f"see that {use.unit}.service on {use.host} has restarted: a deployment does it, and until"
+        " then the unit keeps the old value"
+        for use in wanted.uses.get(name, ())
+    ]

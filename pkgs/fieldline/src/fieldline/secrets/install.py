@@ -12,15 +12,11 @@ import typer
 
 from fieldline.errors import FieldlineError
 from fieldline.secrets import image as images
-from fieldline.secrets.age import key_file_text, recipient_of
+from fieldline.secrets.age import KEY_FILE, KEY_FOLDER, key_file_text, recipient_of
 from fieldline.secrets.context import AdminKey, Folder, Plant, Progress, Site
 from fieldline.secrets.rules import ADMIN
 from fieldline.secrets.sops import Sops
 from fieldline.secrets.values import HOST_KEY
-
-# Where sops-nix looks (sops.age.keyFile on the appliances).
-KEY_FOLDER = "/var/lib/sops-nix"
-KEY_FILE = f"{KEY_FOLDER}/key.txt"
 
 # Run as root on the host, with the key on standard input. The old key is there, whole, until the
 # new one is; nobody but root can read either at any moment.
@@ -57,7 +53,14 @@ def install(
         Path | None,
         typer.Option("--image", help="An SD card's image, before its first boot.", dir_okay=False),
     ] = None,
-    user: Annotated[str, typer.Option("--user", help="The user to sign in as; may sudo.")] = "root",
+    user: Annotated[
+        str | None,
+        typer.Option(
+            "--user",
+            help="An admin to log in as; without it the site's only one.",
+            show_default=False,
+        ),
+    ] = None,
     identity: Annotated[
         Path | None, typer.Option("--identity", help="An ssh key.", show_default=False)
     ] = None,
@@ -72,7 +75,7 @@ def install(
 
     Examples:
 
-        fieldline secrets install db 192.168.0.10 --user admin
+        fieldline secrets install db 192.168.0.10
 
         fieldline secrets install opc --image result/sd-image/opc.img
     """
@@ -86,12 +89,26 @@ def install(
             changed = images.put_file(image, KEY_FILE, text.encode())
             place = str(image)
         else:
-            place = f"{user}@{address}"
+            admin = user or _only_admin(plant)
+            place = f"{admin}@{address}"
             progress.now(f"waiting for {place}")
-            _over_ssh(place, text, user, identity, port, progress)
+            _over_ssh(place, text, admin, identity, port, progress)
             changed = True
     what = "is now" if changed else "was already"
     typer.echo(f"the key of {host} {what} at {KEY_FILE} of {place}, for root alone")
+    if image is None:
+        typer.echo(f"{host} reads its secrets with it from its next start or deployment on")
+
+
+def _only_admin(plant: Plant) -> str:
+    from fieldline.site.load import load_site
+
+    admin = load_site(plant.site).only_admin
+    if admin is None:
+        raise FieldlineError(
+            "Name an admin with --user: [admins] of the site has none, or several."
+        )
+    return admin
 
 
 def _key_text(plant: Plant, host: str) -> str:

@@ -17,13 +17,11 @@ from fieldline.site.hosts import (
     collectors,
 )
 from fieldline.site.mistakes import Finding
+from fieldline.site.sources import RandomWalkTable, ReplayTable, SysfsTable
 from fieldline.site.tables import (
     AssetTypeTable,
     OwnServerTable,
-    RandomWalkTable,
-    ReplayTable,
     SiteTable,
-    SysfsTable,
     VariableTable,
 )
 

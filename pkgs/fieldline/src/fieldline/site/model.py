@@ -225,3 +225,8 @@ class Site:
     deploy: Deploy
     metrics: Metrics
     path: Path = field(compare=False)
+
+    @property
+    def only_admin(self) -> str | None:
+        """The admin to log in as where none is named; None where the site has several, or none."""
+        return next(iter(self.admins)) if len(self.admins) == 1 else None

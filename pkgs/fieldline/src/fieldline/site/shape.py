@@ -10,7 +10,8 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from fieldline.site.mistakes import Finding, Key
-from fieldline.site.tables import TAG, SettingsTable, SiteTable
+from fieldline.site.table import TAG
+from fieldline.site.tables import SettingsTable, SiteTable
 
 # The largest integers of 64 bits are refused too: Nix shows greater ones as these.
 _LARGEST = 2**63 - 2

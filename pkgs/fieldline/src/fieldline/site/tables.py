@@ -11,7 +11,6 @@ from fieldline.site.forms import (
     HOUR,
     MINUTE,
     SECOND,
-    Boolean,
     Duration,
     Items,
     Number,
@@ -19,14 +18,13 @@ from fieldline.site.forms import (
     Whole,
     Word,
 )
+from fieldline.site.sources import SourceTable
+from fieldline.site.table import CLOSED, TAG
 from fieldline.site.texts import (
     AddressText,
     AdminName,
     AssetNames,
-    Column,
-    DevicePath,
     Endpoint,
-    File,
     HostName,
     Name,
     Node,
@@ -41,17 +39,12 @@ from fieldline.site.texts import (
 
 ROLES = ("opc-server", "collector", "kafka", "stream-model", "writer", "influxdb", "grafana")
 PLATFORMS = ("raspberry", "vbox")
-SOURCES = ("random-walk", "replay", "sysfs")
-
-# The tag of a choice stands in pydantic's error locations. No TOML key that is accepted holds a
-# NUL, so that a tag is never taken for a key.
-TAG = "\0"
 
 
 class Table(BaseModel):
     """A table that is closed: a key it does not know is a mistake."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = CLOSED
 
 
 class NetworkTable(Table):
@@ -171,71 +164,6 @@ ServerTable = Annotated[
     | Annotated[ExistingServerTable, Tag(TAG + "existing")]
     | Annotated[UndecidedServerTable, WithJsonSchema({"not": {}}), Tag(TAG + "undecided")],
     Discriminator(_kind_of_server),
-]
-
-
-class RandomWalkTable(Table):
-    """Values that move by at most `step` at a time."""
-
-    kind: Annotated[str, Word(("random-walk",))]
-    """random-walk."""
-    step: Annotated[float, Number(0, 1e12, refused=0)]
-    """The largest change from one value to the next."""
-    start: Annotated[float, Number(-1e15, 1e15)] = 0.0
-    """The first value."""
-
-
-class ReplayTable(Table):
-    """Values from a recording."""
-
-    kind: Annotated[str, Word(("replay",))]
-    """replay."""
-    file: File
-    """The recording, beside site.toml: .csv or .parquet."""
-    column: Column
-    """The column of the values."""
-    time_column: Column = "time"
-    """The column of the times."""
-    speed: Annotated[int, Whole(1, 1000)] = 1
-    """How many times faster than recorded."""
-    loop: Annotated[bool, Boolean()] = True
-    """Whether it begins again at its end."""
-
-
-class SysfsTable(Table):
-    """Values of a sensor that Linux shows as a file."""
-
-    kind: Annotated[str, Word(("sysfs",))]
-    """sysfs."""
-    path: DevicePath
-    """The file, such as "/sys/bus/w1/devices/28-*/temperature"."""
-    scale: Annotated[float, Number(-1e15, 1e15, refused=0)] = 1.0
-    """What the number read is multiplied by."""
-    offset: Annotated[float, Number(-1e15, 1e15)] = 0.0
-    """What is added then."""
-
-
-class UnknownSourceTable(BaseModel):
-    """A source of no known kind: only the kind is refused."""
-
-    model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
-    kind: Annotated[str, Word(SOURCES)]
-    """random-walk, replay or sysfs."""
-
-
-def _kind_of_source(value: object) -> str | None:
-    if not isinstance(value, dict):
-        return None
-    kind = value.get("kind")
-    return TAG + (kind if isinstance(kind, str) and kind in SOURCES else "unknown")
-
-
-SourceTable = Annotated[
-    Annotated[RandomWalkTable, Tag(TAG + "random-walk")]
-    | Annotated[ReplayTable, Tag(TAG + "replay")]
-    | Annotated[SysfsTable, Tag(TAG + "sysfs")]
-    | Annotated[UnknownSourceTable, WithJsonSchema({"not": {}}), Tag(TAG + "unknown")],
-    Discriminator(_kind_of_source),
 ]
 
 

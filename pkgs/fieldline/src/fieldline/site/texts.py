@@ -13,6 +13,12 @@ from fieldline.site.names import NAME, NamesForm
 # A host's name becomes a Python name in test scripts.
 NOT_A_HOST = ("localhost", *(word for word in keyword.kwlist if word.islower()))
 
+# Users that a host has anyway: nobody logs in as a service, or as root under another key.
+NOT_AN_ADMIN = (
+    *("apache-kafka", "grafana", "influxdb2", "telegraf"),
+    *("messagebus", "nobody", "root", "sshd"),
+)
+
 PLACEHOLDER = r"\{asset\}|\{variable\}"
 
 
@@ -50,7 +56,14 @@ HostName = Annotated[
     str, Text(_SHORT, 'a host name such as "db", and no word of Python', refused=NOT_A_HOST)
 ]
 ServerName = Annotated[str, Text(_SHORT, 'a name such as "press-2": small letters, digits, "-"')]
-AdminName = Annotated[str, Text(_SHORT, 'a name such as "anna": small letters, digits, "-"')]
+AdminName = Annotated[
+    str,
+    Text(
+        _SHORT,
+        'a name such as "anna": small letters, digits, "-", and no user that a host has anyway',
+        refused=NOT_AN_ADMIN,
+    ),
+]
 Name = Annotated[str, Text(NAME, 'a name such as "Pump_1": letters, digits, "_" and "-"')]
 VariableName = Annotated[
     str,

@@ -27,7 +27,7 @@ def run(say: Callable[[str], None]) -> Result:
     result = Result(secrets=sorted({secret.name for secret in secrets}))
     result.findings += files.check_own_files([*secrets, *keys])
     needles = Needles([*secrets, *keys])
-    files.search_files(needles, result, say, own={secret.path for secret in [*secrets, *keys]})
+    files.search_files(secrets, keys, result, say)
     say("searching the processes")
     processes.search_processes(needles, result)
     credentials.check_credentials(result)

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fieldline.errors import FieldlineError
+from fieldline.secrets.age import KEY_FILE
 from fieldline.secrets.audit.model import Finding, Needles, Result, Secret
 
 # What sops-nix decrypts to; what users need before there are users is apart.
 SECRET_FOLDERS = (Path("/run/secrets"), Path("/run/secrets-for-users"))
-HOST_KEY_FILE = Path("/var/lib/sops-nix/key.txt")
+HOST_KEY_FILE = Path(KEY_FILE)
 
 # Here a value is wrong whoever may read the file.
 NOWHERE = (Path("/etc"), Path("/opt/fieldline"))
@@ -82,20 +83,30 @@ def check_own_files(secrets: list[Secret]) -> list[Finding]:
 
 
 def search_files(
-    needles: Needles, result: Result, say: Callable[[str], None], *, own: set[str]
+    secrets: list[Secret], keys: list[Secret], result: Result, say: Callable[[str], None]
 ) -> None:
     """Look into every file where no value may be.
 
     Args:
-        own: the secrets' own files.
+        keys: the host's own. They are not looked for in the store: the appliances' module refuses a
+            key there, and in VM tests one is there, since they have nothing else to bring it by.
     """
-    skipped = {*map(str, SECRET_FOLDERS), "/run/secrets.d", "/run/credentials", *own}
+    needles = Needles([*secrets, *keys])
+    own = {secret.path for secret in [*secrets, *keys]}
+    skipped = {
+        *map(str, SECRET_FOLDERS),
+        "/run/secrets.d",
+        "/run/secrets-for-users.d",
+        "/run/credentials",
+        *own,
+    }
     for root in NOWHERE:
         say(f"searching {root}")
         _search(needles, result, _walk(root, skipped), everyone=False)
     say("searching the system's closure")
+    stored = Needles(secrets)
     for path in _closure():
-        _search(needles, result, _walk(path, skipped), everyone=False)
+        _search(stored, result, _walk(path, skipped), everyone=False)
     for root in NOT_FOR_ALL:
         say(f"searching {root}")
         _search(needles, result, _walk(root, skipped, everyone=True), everyone=True)
@@ -111,9 +122,14 @@ def _closure() -> list[Path]:
             text=True,
             check=True,
         )
-    except (OSError, subprocess.CalledProcessError):
-        # A system without Nix's tools still has the whole of its store.
+    except FileNotFoundError:
+        # A system without Nix's tools has nothing in its store but itself.
         return [Path("/nix/store")]
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise FieldlineError(
+            "Mend the Nix store of this host: what the running system consists of is not known.",
+            str(error),
+        ) from None
     return [Path(line) for line in done.stdout.split()]
 
 

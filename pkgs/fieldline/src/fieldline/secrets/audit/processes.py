@@ -19,7 +19,7 @@ def search_processes(needles: Needles, result: Result, proc: Path = PROC) -> Non
         try:
             name = (folder / "comm").read_text().strip()
             texts = {
-                "argument": (folder / "cmdline").read_bytes(),
+                "arguments": (folder / "cmdline").read_bytes(),
                 "environment": (folder / "environ").read_bytes(),
             }
         except OSError:
@@ -29,7 +29,7 @@ def search_processes(needles: Needles, result: Result, proc: Path = PROC) -> Non
         for kind, data in texts.items():
             for secret in needles.found_in(data):
                 where = f"process {folder.name} ({name})"
-                result.findings.append(Finding(secret, where, f"in its {kind}s"))
+                result.findings.append(Finding(secret, where, f"in its {kind}"))
 
 
 def search_journal(needles: Needles, result: Result, say: Callable[[str], None]) -> None:
