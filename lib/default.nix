@@ -16,13 +16,17 @@ let
   inherit (placed) hosts secrets;
 
   # Beside the declared topics: what stream-model cannot use, with the reason. Rare, so one partition;
-  # kept as long as the values it came from.
+  # kept as long as the values it came from. And its state: compacted, each partition beside the input's.
   topics =
     builtins.mapAttrs (_: topic: { inherit (topic) partitions retention_ms; }) declared.topics
     // {
       ${plant.names.deadLetter} = {
         partitions = 1;
         inherit (declared.topics.opc) retention_ms;
+      };
+      ${plant.names.changelog} = {
+        inherit (declared.topics.opc) partitions;
+        cleanup_policy = "compact";
       };
     };
 

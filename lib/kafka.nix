@@ -89,7 +89,7 @@ let
     "log.flush.interval.ms" = 1000;
     "log.flush.scheduler.interval.ms" = 1000;
     # The compactor's table of keys. Its default of 128 MiB is a quarter of the heap; 16 MiB hold
-    # 700,000 keys, and a changelog has one for each asset.
+    # 700,000 keys, and a changelog has one for each asset and some thousands for its entries.
     "log.cleaner.dedupe.buffer.size" = 16777216;
   };
 

@@ -77,6 +77,7 @@ rec {
   names = {
     site = "/etc/fieldline/site.toml";
     deadLetter = "opc.dead-letter";
+    changelog = "model.changelog";
   };
 
   inherit util;

@@ -65,6 +65,8 @@ let
         "model"
         "--dead-letter"
         names.deadLetter
+        "--changelog"
+        names.changelog
         "--group"
         "stream-model"
         "--metrics"

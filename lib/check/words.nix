@@ -84,8 +84,9 @@ let
         ]
       );
   topicName =
-    text "a name of small letters, digits, \".\" and \"-\", not ending in \".dead-letter\""
-      (value: matches 100 "[a-z][a-z0-9.-]*" value && match ".*\\.dead-letter" value == null);
+    text
+      "a name of small letters, digits, \".\" and \"-\", not ending in \".dead-letter\" or \".changelog\""
+      (value: matches 100 "[a-z][a-z0-9.-]*" value && match ".*\\.(dead-letter|changelog)" value == null);
   unit = pattern 24 "[^[:cntrl:]\"\\$`{}',=]*" "at most 24 bytes, without quotes, braces and commas";
   isAddress = value: net.parse value != null;
   address = text "an IPv4 or IPv6 address" isAddress;

@@ -206,7 +206,7 @@ JUNK: list[Any] = [
     "replay", "sysfs", "random-walk", "../a.csv", "{asset}.csv", "/sys/{variable}", "/", "//",
     "opc.tcp://a", "opc.tcp://[::1]:1/a", "opc.tcp://[1::2::3]", "opc.tcp://a:0", "opc.tcp://a:65536",
     "kafka", "collector", "grafana", "writer", "influxdb", "opc-server", "stream-model", "vbox",
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI", "a.dead-letter", "pool.ntp.org",
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI", "a.dead-letter", "a.changelog", "pool.ntp.org",
     [], [1], ["x"], ["x", "x"], [[]], [{}], [0, 1], [1, 0], [0.5, 1.5], ["i=1"],
     {}, {"x": 1}, {"kind": "sysfs"}, {"kind": "x"}, {"host": "opc"}, {"endpoint": "opc.tcp://a"},
     {"": ""}, {"a b": 1.5}, {"é": []},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from fieldline.secrets.rules import SHARED, host_file
 from fieldline.secrets.tools import Tools
 from fieldline.secrets.tree import Tree
 from fieldline.secrets.wanted import Wanted
+
+# Makes the helpers beside the tests importable, whatever way pytest imports them.
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")

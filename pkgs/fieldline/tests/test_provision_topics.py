@@ -12,6 +12,7 @@ from fieldline.errors import FieldlineError
 from fieldline.provision import topics as topics_module
 from fieldline.provision.report import Action, Waiting, show
 from fieldline.provision.topics import (
+    CHANGELOG,
     DEAD_LETTER,
     DeclaredTopic,
     declared_topics,
@@ -54,8 +55,11 @@ async def test_missing_topics_are_created_and_then_left_alone() -> None:
     admin = MemoryAdmin()
     declared = declared_topics(SITE)
     first = await ensure_topics(admin, declared)
-    assert outcomes(first) == dict.fromkeys(["opc", "model", DEAD_LETTER], "created")
+    names = ["opc", "model", DEAD_LETTER, CHANGELOG]
+    assert outcomes(first) == dict.fromkeys(names, "created")
     assert admin.topics[DEAD_LETTER][0] == 1
+    details = {action.name: action.detail for action in first}
+    assert details[CHANGELOG] == "4 partitions, compacted"
     admin.changes.clear()
     again = await ensure_topics(admin, declared)
     assert set(outcomes(again).values()) == {"unchanged"}
@@ -137,7 +141,19 @@ def test_segments_are_short_against_the_retention(retention_ms: int, segment_ms:
 def test_records_are_kept_by_their_arrival() -> None:
     for topic in declared_topics(SITE):
         assert topic.configs["message.timestamp.type"] == "LogAppendTime"
-        assert topic.configs["cleanup.policy"] == "delete"
+        policy = "compact" if topic.name == CHANGELOG else "delete"
+        assert topic.configs["cleanup.policy"] == policy
+
+
+def test_a_changelog_has_the_partitions_of_its_input_and_small_segments() -> None:
+    opc = replace(SITE.topics["opc"], partitions=7, retention_ms=60_000)
+    site = replace(SITE, topics={**SITE.topics, "opc": opc})
+    (changelog,) = (topic for topic in declared_topics(site) if topic.name == CHANGELOG)
+    assert changelog.partitions == 7
+    # No retention of the input's may remove state.
+    assert changelog.configs["retention.ms"] == "-1"
+    # What is being written to is never compacted, and all of it is read at a start.
+    assert int(changelog.configs["segment.bytes"]) <= 16 * 1024 * 1024
 
 
 def test_actions_are_printed_for_people_and_programs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,12 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from stream_model.broker import Broker
-from stream_model.kafka import KafkaBroker
 from stream_model.settings import Settings
-from stream_model_contract import PARTITIONS, Read
+
+PARTITIONS = 3
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fieldline" / "parts"
 # Two JVM starts on a busy machine; a broker alone is ready in 2 to 4 s.
@@ -130,7 +129,7 @@ _numbers = itertools.count()
 
 
 class KafkaCluster:
-    """Topics of their own on the real Kafka, as the contract sees them."""
+    """Topics of their own on the real Kafka."""
 
     def __init__(self, address: str) -> None:
         number = next(_numbers)
@@ -140,13 +139,14 @@ class KafkaCluster:
             input=f"in{number}",
             output=f"out{number}",
             dead_letter=f"in{number}.dead-letter",
+            changelog=f"state{number}",
             group=f"group{number}",
             metrics_address="127.0.0.1",
             metrics_port=0,
             horizon_ms=60_000,
         )
         self._producer: AIOKafkaProducer | None = None
-        self._readers: dict[str, tuple[AIOKafkaConsumer, list[Read]]] = {}
+        self._readers: dict[str, tuple[AIOKafkaConsumer, list[ConsumerRecord]]] = {}
 
     async def open(self) -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.bootstrap_servers)
@@ -154,12 +154,21 @@ class KafkaCluster:
         await admin.create_topics(
             [
                 NewTopic(self.settings.input, PARTITIONS, 1),
+                NewTopic(self.settings.changelog, PARTITIONS, 1),
                 NewTopic(self.settings.output, 2, 1),
                 NewTopic(self.settings.dead_letter, 2, 1),
             ]
         )
+        async with asyncio.timeout(30):
+            # The controller has them at once, the broker a moment later.
+            while not await self._shown(admin):
+                pass
         await admin.close()
         await self.reopen()
+
+    async def _shown(self, admin: AIOKafkaAdminClient) -> bool:
+        shown = {topic["topic"] for topic in await admin.describe_topics()}
+        return shown >= set(self.settings.topics.all)
 
     async def reopen(self) -> None:
         """Connect again, to topics that are there."""
@@ -181,9 +190,6 @@ class KafkaCluster:
             self.settings.input, value, key, partition, timestamp_ms or None
         )
 
-    def member(self) -> Broker:
-        return KafkaBroker(self.settings)
-
     async def produce_many(self, partition: int, records: Sequence[tuple[bytes, bytes]]) -> None:
         """Keys and values, some at a time."""
         assert self._producer is not None
@@ -192,7 +198,7 @@ class KafkaCluster:
                 await self._producer.send(self.settings.input, value, key, partition)
             await self._producer.flush()
 
-    async def _read(self, topic: str, count: int) -> Sequence[Read]:
+    async def _read(self, topic: str, count: int) -> Sequence[ConsumerRecord]:
         if topic not in self._readers:
             consumer = AIOKafkaConsumer(
                 topic,
@@ -206,13 +212,15 @@ class KafkaCluster:
         async with asyncio.timeout(60):
             while True:
                 for records in (await consumer.getmany(timeout_ms=50)).values():
-                    found += [Read(r.partition, r.key, r.value, list(r.headers)) for r in records]
+                    found += records
                 if len(found) >= count:
                     break
         return found
 
-    async def results(self, count: int) -> Sequence[Read]:
+    async def results(self, count: int) -> Sequence[ConsumerRecord]:
+        """At least `count` committed records of the output topic, waiting for them."""
         return await self._read(self.settings.output, count)
 
-    async def dead_letters(self, count: int) -> Sequence[Read]:
+    async def dead_letters(self, count: int) -> Sequence[ConsumerRecord]:
+        """At least `count` committed dead letters, waiting for them."""
         return await self._read(self.settings.dead_letter, count)

@@ -1,4 +1,4 @@
-"""Runs the loop on the log in memory."""
+"""Runs the engine on the log in memory."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 
 import structlog
 from fieldline.messages import ModelResult, OpcValue, decode_result
+from fieldline.stream import Broker, Topics
+from fieldline.stream.memory import MemoryBroker, MemoryLog, MemoryRecord
 from prometheus_client import CollectorRegistry
-from stream_model.broker import Broker
-from stream_model.loop import Loop
-from stream_model.memory import MemoryBroker, MemoryLog
+from stream_model.loop import ModelObserver, make_engine
 from stream_model.metrics import Metrics
 from stream_model.plan import Plan
 from stream_model.reports import Reports
@@ -31,8 +31,16 @@ def telegraf(item: OpcValue) -> bytes:
     return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
 
+TOPICS = Topics("stream-model", "opc", "model.changelog", ("model", "opc.dead-letter"))
+
+
+def make_log(partitions: int = 1, outputs: int = 1, *, down: bool = False) -> MemoryLog:
+    """A log in memory with the service's topics."""
+    return MemoryLog(TOPICS, partitions, outputs, down)
+
+
 class Runner:
-    """A loop with its metrics, on a broker in memory."""
+    """An engine with its metrics, on a broker in memory."""
 
     def __init__(
         self,
@@ -51,17 +59,20 @@ class Runner:
         self.rounds = 0
         self.settled: list[frozenset[int]] = []
         logger = structlog.get_logger()
-        self.loop = Loop(
+        self.engine = make_engine(
             self.broker,
             plan or make_plan(),
-            topic="opc",
+            TOPICS,
             horizon_ns=60 * SECOND,
             lookback_ms=lookback_ms,
-            metrics=metrics or Metrics(self.registry),
-            reports=Reports(logger),
+            observer=ModelObserver(
+                metrics or Metrics(self.registry),
+                Reports(logger),
+                progress=self._round,
+                settled=self.settled.append,
+                clock=clock,
+            ),
             log=logger,
-            on_round=self._round,
-            on_settled=self.settled.append,
             clock=clock,
         )
 
@@ -69,12 +80,12 @@ class Runner:
         self.rounds += 1
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Open the broker, run the loop until something holds, and close."""
+        """Open the broker, run the engine until something holds, and close."""
         await self.broker.open()
         try:
             async with asyncio.timeout(20):
                 while not condition():
-                    await self.loop.round()
+                    await self.engine.round()
         finally:
             await self.broker.close()
 
@@ -93,8 +104,19 @@ def drained(log: MemoryLog) -> bool:
     )
 
 
+def records(log: MemoryLog) -> list[list[MemoryRecord]]:
+    """The committed records of the topic of results, per partition."""
+    return log.committed("model")
+
+
 def results(log: MemoryLog) -> list[ModelResult]:
-    return [decode_result(record.value or b"") for topic in log.results for record in topic]
+    """All committed results."""
+    return [decode_result(record.value or b"") for topic in records(log) for record in topic]
+
+
+def dead_letters(log: MemoryLog) -> list[MemoryRecord]:
+    """All committed dead letters."""
+    return [record for topic in log.committed("opc.dead-letter") for record in topic]
 
 
 async def fill(log: MemoryLog, items: Iterable[OpcValue]) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import random
 
-from stream_model.memory import MemoryLog
 from stream_model_reference import SECOND, START
-from stream_model_run import GOOD_TEXT, Runner
+from stream_model_run import GOOD_TEXT, Runner, dead_letters, make_log
 
 COUNT = 10_000
 
@@ -73,7 +72,7 @@ def mutate(rng: random.Random) -> bytes | None:
 
 async def test_each_is_used_counted_or_dead_lettered() -> None:
     rng = random.Random(20261122)
-    log = MemoryLog(2)
+    log = make_log(2)
     for number in range(COUNT):
         await log.produce(number % 2, mutate(rng), b"k")
     runner = Runner(log)
@@ -84,7 +83,7 @@ async def test_each_is_used_counted_or_dead_lettered() -> None:
     }
     assert sum(kinds.values()) == COUNT
     assert all(kinds.values())
-    letters = log.dead_letters[0]
+    letters = dead_letters(log)
     assert len(letters) == kinds["rejected"] == runner.metric("dead_letters_total")
     assert kinds["rejected"] > COUNT / 2
     reasons = (

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 import structlog
+from aiokafka.errors import NotEnoughReplicasError, NotLeaderForPartitionError, ProducerFenced
 from fieldline.errors import FieldlineError
 from fieldline.service import Notifier, ServiceError
+from fieldline.stream import Broker
+from fieldline.stream.memory import MemoryBroker
+from fieldline.stream.quiet import Quiet
 from prometheus_client import CollectorRegistry
-from stream_model.broker import Broker, Delivery
-from stream_model.memory import MemoryBroker, MemoryLog
 from stream_model.metrics import Metrics
-from stream_model.quiet import Quiet
 from stream_model.service import Service
 from stream_model.settings import (
     Settings,
@@ -28,7 +29,7 @@ from stream_model.settings import (
     parse_duration,
 )
 from stream_model_reference import SECOND, START, make_plan, reference, value
-from stream_model_run import drained, fill, results
+from stream_model_run import drained, fill, make_log, results
 from structlog.testing import capture_logs
 
 SITE = Path(__file__).parents[3] / "site.toml"
@@ -38,6 +39,7 @@ SETTINGS = Settings(
     input="opc",
     output="model",
     dead_letter="opc.dead-letter",
+    changelog="model.changelog",
     group="stream-model",
     metrics_address="127.0.0.1",
     metrics_port=0,
@@ -87,7 +89,7 @@ ITEMS = [value("x", v, START + k * SECOND, k) for k in range(20) for v in "ABC"]
 
 
 async def test_kafka_comes_late_goes_and_comes_back() -> None:
-    log = MemoryLog(down=True)
+    log = make_log(down=True)
     await fill(log, ITEMS[:30])
     told, stop = Told(), asyncio.Event()
     with capture_logs() as events:
@@ -119,13 +121,13 @@ async def test_kafka_comes_late_goes_and_comes_back() -> None:
 
 
 async def test_a_stop_while_kafka_hangs_takes_less_than_5_s() -> None:
-    log = MemoryLog()
+    log = make_log()
     await fill(log, ITEMS)
     delivering = asyncio.Event()
 
     class Hanging(MemoryBroker):
-        async def deliver(self, deliveries: Mapping[int, Delivery]) -> None:
-            assert deliveries
+        async def commit(self, offsets: Mapping[int, int]) -> None:
+            assert offsets
             delivering.set()
             await asyncio.Event().wait()
 
@@ -144,7 +146,7 @@ async def test_a_stop_while_kafka_is_awaited_is_immediate() -> None:
             await asyncio.Event().wait()
 
     opening, stop = asyncio.Event(), asyncio.Event()
-    running = asyncio.ensure_future(service(lambda: Silent(MemoryLog()), Told()).run(stop))
+    running = asyncio.ensure_future(service(lambda: Silent(make_log()), Told()).run(stop))
     await asyncio.wait_for(opening.wait(), 20)
     stop.set()
     await asyncio.wait_for(running, 1)
@@ -156,7 +158,7 @@ async def test_a_fatal_error_ends_the_service() -> None:
             raise ServiceError("refused")
 
     with pytest.raises(ServiceError):
-        await service(lambda: Refusing(MemoryLog()), Told()).run(asyncio.Event())
+        await service(lambda: Refusing(make_log()), Told()).run(asyncio.Event())
 
 
 def test_the_client_is_heard_once_a_minute_and_not_while_waiting() -> None:
@@ -168,6 +170,12 @@ def test_the_client_is_heard_once_a_minute_and_not_while_waiting() -> None:
     assert heard("aiokafka", "Unable connect to node with id %s", 1)
     assert not heard("aiokafka", "Unable connect to node with id %s", 2)
     assert heard("aiokafka.consumer", "Heartbeat failed: %s", 1)
+    retried = "Got error produce response on topic-partition %s, retrying. Error: %s"
+    assert not heard("aiokafka", retried, "model", NotEnoughReplicasError)
+    assert heard("aiokafka", retried, "model", NotLeaderForPartitionError)
+    fenced = (ProducerFenced, ProducerFenced(), None)
+    ended = logging.LogRecord("asyncio", 40, "", 0, "Future exception", (), fenced)
+    assert not quiet.filter(ended)
     quiet.waiting = True
     assert not heard("aiokafka.consumer", "Another sentence")
     assert not heard("asyncio", "Unclosed AIOKafkaProducer")
@@ -221,7 +229,14 @@ def test_help_has_examples() -> None:
     done = command("--help")
     assert done.returncode == 0
     assert "stream-model --site site.toml" in done.stdout
-    for option in ("--horizon", "--dead-letter", "--group", "--metrics", "--lookback"):
+    for option in (
+        "--horizon",
+        "--dead-letter",
+        "--group",
+        "--metrics",
+        "--lookback",
+        "--changelog",
+    ):
         assert option in done.stdout
 
 

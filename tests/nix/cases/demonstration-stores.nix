@@ -69,6 +69,10 @@ in
         partitions = 1;
         retention_ms = 604800000;
       };
+      "model.changelog" = {
+        partitions = 4;
+        cleanup_policy = "compact";
+      };
     };
   };
   "influxdb" = {

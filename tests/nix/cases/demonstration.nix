@@ -128,6 +128,8 @@ in
       "model"
       "--dead-letter"
       "opc.dead-letter"
+      "--changelog"
+      "model.changelog"
       "--group"
       "stream-model"
       "--metrics"

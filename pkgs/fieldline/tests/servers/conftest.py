@@ -154,9 +154,12 @@ def start_kafka(folder: Path) -> Kafka:
         "auto.create.topics.enable": "false",
         "offsets.topic.replication.factor": "1",
         "offsets.topic.num.partitions": "1",
+        "transaction.state.log.num.partitions": "1",
         "transaction.state.log.replication.factor": "1",
         "transaction.state.log.min.isr": "1",
         "group.initial.rebalance.delay.ms": "0",
+        # Look for something to compact at once, not each 15 s.
+        "log.cleaner.backoff.ms": "100",
     }
     (folder / "server.properties").write_text("".join(f"{k}={v}\n" for k, v in properties.items()))
     java = ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp"]

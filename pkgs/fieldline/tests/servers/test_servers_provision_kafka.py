@@ -10,7 +10,7 @@ import pytest
 from fieldline.errors import FieldlineError
 from fieldline.provision.kafka_admin import KafkaAdmin, connect
 from fieldline.provision.report import Action
-from fieldline.provision.topics import DEAD_LETTER, declared_topics, ensure_topics
+from fieldline.provision.topics import CHANGELOG, DEAD_LETTER, declared_topics, ensure_topics
 from fieldline.service import ServiceError
 from fieldline.site import Site, load_site
 
@@ -37,13 +37,18 @@ async def ensure(bootstrap: str, site: Site) -> dict[str, str]:
 
 
 async def test_topics_are_created_once_and_follow_the_site(kafka: Any) -> None:
-    names = ["opc", "model", DEAD_LETTER]
+    names = ["opc", "model", DEAD_LETTER, CHANGELOG]
     assert await ensure(kafka.bootstrap, declared()) == dict.fromkeys(names, "created")
     assert await ensure(kafka.bootstrap, declared()) == dict.fromkeys(names, "unchanged")
     client = await connect(kafka.bootstrap, 30, lambda _passed, _cause: None)
     admin = KafkaAdmin(client)
     try:
-        assert await admin.partitions(names) == {"opc": 4, "model": 4, DEAD_LETTER: 1}
+        assert await admin.partitions(names) == {
+            "opc": 4,
+            "model": 4,
+            DEAD_LETTER: 1,
+            CHANGELOG: 4,
+        }
         configs = await admin.configs(["opc"])
         assert configs["opc"]["message.timestamp.type"] == "LogAppendTime"
         assert configs["opc"]["retention.ms"] == str(7 * 86_400_000)
@@ -55,6 +60,7 @@ async def test_topics_are_created_once_and_follow_the_site(kafka: Any) -> None:
             "model": "unchanged",
             # It is kept as long as opc.
             DEAD_LETTER: "changed",
+            CHANGELOG: "unchanged",
         }
         configs = await admin.configs(["opc"])
         assert configs["opc"]["retention.ms"] == "3600000"

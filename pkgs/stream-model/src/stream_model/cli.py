@@ -24,7 +24,7 @@ EXAMPLES = """Examples:
   stream-model --site site.toml --bootstrap-servers kafka1:9092,kafka2:9092 --horizon 5min
 
 Several of them with the same --group share the partitions. Exit codes: 0 stopped, 69 cannot go on
-(systemd starts it again), 78 a setting or the site is wrong.
+(systemd starts it again), 78 a setting or the site is wrong, or the stored state does not fit.
 """
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -43,6 +43,9 @@ def stream_model(
     dead_letter: Annotated[
         str, typer.Option(help="Topic for records that cannot be used.")
     ] = "opc.dead-letter",
+    changelog: Annotated[
+        str, typer.Option(help="Topic for the state, compacted, partitions as the input.")
+    ] = "model.changelog",
     group: Annotated[str, typer.Option(help="Consumer group.")] = "stream-model",
     metrics: Annotated[
         str, typer.Option(help="Where to serve Prometheus metrics, as ADDRESS:PORT.")
@@ -53,8 +56,8 @@ def stream_model(
     lookback: Annotated[
         str | None,
         typer.Option(
-            help="How far back the log is read for the state after a start. Without it: three of "
-            "the longest declared periods, at least the horizon."
+            help="How far back the log is read for the state where there is no changelog yet. "
+            "Without it: three of the longest declared periods, at least the horizon."
         ),
     ] = None,
 ) -> None:
@@ -67,6 +70,7 @@ def stream_model(
             input=input_topic,
             output=output_topic,
             dead_letter=dead_letter,
+            changelog=changelog,
             group=group,
             metrics_address=address,
             metrics_port=port,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from stream_model.partition import Work
@@ -53,12 +55,14 @@ class Metrics:
         for kind in KINDS:
             self.inputs.labels(kind)
 
+    def forget(self, partition: int) -> None:
+        """Show no lag of a partition that is somebody else's now."""
+        with suppress(KeyError):
+            self.lag.remove(str(partition))
+
     def count(self, work: Work) -> None:
-        """Count the work on one partition's records."""
+        """Count the work on one partition's records, once it is committed."""
         outcome = work.outcome
-        self.replayed.inc(work.replayed)
-        if work.delivery is None:
-            return
         for kind, number in zip(
             KINDS,
             (outcome.used, outcome.repeated, outcome.unused, work.rejected.total()),
@@ -72,9 +76,10 @@ class Metrics:
         for model, number in outcome.given.items():
             self.results.labels(model).inc(number)
         self.revisions.inc(outcome.revisions)
-        self.dead_letters.inc(len(work.delivery.dead_letters))
+        self.dead_letters.inc(work.rejected.total())
         for model, (number, _) in outcome.model_errors.items():
             self.model_errors.labels(model).inc(number)
         self.batch.observe(work.records)
+        self.step_seconds.observe(work.seconds)
         if outcome.newest:
             self.newest.set(outcome.newest / 1e9)

@@ -1,15 +1,17 @@
-"""The work on one input partition: records in, what to deliver and what to count out.
+"""The work on one input partition: records in, what to write and what to count out.
 
-No input or output here either: the loop reads, delivers and counts.
+No input or output here: the engine reads, writes and stores; see `fieldline.stream`.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from fieldline.messages import (
+    FORMAT_HEADERS,
     DeadLetterOrigin,
     MessageError,
     ModelResult,
@@ -18,8 +20,9 @@ from fieldline.messages import (
     decode_opc,
     encode_result,
 )
+from fieldline.stream import Change, Output, Record, Stepped, Topics
 
-from stream_model.broker import DeadLetter, Delivery, Record
+from stream_model import stored
 from stream_model.step import Outcome, State, replay, step
 
 # A dead letter must not outgrow what the broker takes (1 MiB by default) by its own headers; such
@@ -32,68 +35,68 @@ _TOO_LARGE_HEADER = "fieldline-too-large"
 class Work:
     """What came of some records of one partition.
 
-    delivery: None where all records were only replayed. replayed: how many were.
     rejected: reason → count; example: reason → offset of the first one.
+    seconds: what it took to decode, compute and encode.
     """
 
-    delivery: Delivery | None
+    records: int
     outcome: Outcome
-    records: int = 0
-    replayed: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     example: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
-class Partition:
-    """One input partition's state and where it stands in the log.
+class ModelProcessor:
+    """A `Processor`: one input partition's state, an asset a part, and the step over it.
 
-    next_offset: of the next record to take; records below it have been taken and are dropped.
-    live_from: the group's offset when the state was built. Records before it are replayed: the
-        results of all of them were acknowledged before that offset was committed, so they are not
-        given again.
+    Args:
+        topics: its outputs are the results' and the dead letters' topic.
+        number: of the partition.
     """
 
-    def __init__(
-        self, topic: str, number: int, state: State, next_offset: int, live_from: int
-    ) -> None:
-        self.number = number
+    def __init__(self, topics: Topics, number: int, state: State) -> None:
         self.state = state
-        self.next_offset = next_offset
-        self.live_from = live_from
-        self._topic = topic
+        self._input = topics.input
+        self._results, self._dead_letters = topics.outputs
+        self._number = number
 
-    def work(self, records: Sequence[Record], now_ns: int) -> Work:
-        """Take records, in order of offsets; the state has changed when this returns."""
-        if records and records[0].offset < self.next_offset:
-            # Fetched before a rebalance or a seek, and come again.
-            records = [record for record in records if record.offset >= self.next_offset]
-        if not records:
-            return Work(None, Outcome())
-        self.next_offset = records[-1].offset + 1
-        old: Sequence[Record] = ()
-        if records[0].offset < self.live_from:
-            old = [record for record in records if record.offset < self.live_from]
-            records = records[len(old) :]
-            self._replay(old, now_ns)
-        if not records:
-            return Work(None, Outcome(), replayed=len(old))
+    def step(self, records: Sequence[Record], now_ns: int) -> Stepped[Work]:
+        """See `Processor.step`."""
+        begin = time.perf_counter()
         values: list[OpcValue] = []
         places: list[int] = []
-        work = Work(Delivery(self.next_offset), Outcome(), len(records), len(old))
+        letters: list[Output] = []
+        work = Work(len(records), Outcome())
         for place, record in enumerate(records):
             try:
                 values.append(decode_opc(record.value))
                 places.append(place)
             except MessageError as error:
-                self._refuse(work, record, error.reason)
+                letters.append(self._refuse(work, record, error.reason))
         _, work.outcome = step(self.state, values, now_ns)
         for index, reason in work.outcome.rejected:
-            self._refuse(work, records[places[index]], reason)
-        assert work.delivery is not None
-        work.delivery.results = _outputs(work.outcome.results)
-        return work
+            letters.append(self._refuse(work, records[places[index]], reason))
+        outputs = {self._results: _outputs(work.outcome.results)}
+        if letters:
+            outputs[self._dead_letters] = letters
+        context, changes = stored.take_changes(work.outcome.touched)
+        work.seconds = time.perf_counter() - begin
+        return Stepped(work, outputs, changes, context)
 
-    def _replay(self, records: Sequence[Record], now_ns: int) -> None:
+    def snapshot(self, key: bytes) -> bytes:
+        """See `Processor.snapshot`."""
+        return stored.snapshot(self.state.windows[key.decode()])
+
+    def load(self, key: bytes, snapshot: bytes) -> bool:
+        """See `Processor.load`."""
+        return stored.load(self.state, key, snapshot)
+
+    def apply(self, context: bytes, changes: Iterable[Change]) -> None:
+        """See `Processor.apply`."""
+        stored.apply(self.state, context, changes)
+
+    def rebuild(self, records: Sequence[Record], now_ns: int) -> None:
+        """See `Processor.rebuild`."""
         values = []
         for record in records:
             try:
@@ -102,24 +105,28 @@ class Partition:
                 continue
         replay(self.state, values, now_ns)
 
-    def _refuse(self, work: Work, record: Record, reason: str) -> None:
+    def keys(self) -> Iterable[bytes]:
+        """See `Processor.keys`."""
+        return [name.encode() for name, w in self.state.windows.items() if w.newest >= 0]
+
+    def _refuse(self, work: Work, record: Record, reason: str) -> Output:
+        """The dead letter of a record."""
         work.rejected[reason] += 1
         work.example.setdefault(reason, record.offset)
         headers = dead_letter_headers(
-            DeadLetterOrigin(reason, self._topic, self.number, record.offset)
+            DeadLetterOrigin(reason, self._input, self._number, record.offset)
         )
         value = record.value
         if value is not None and len(value) + len(record.key or b"") > _LARGEST:
             headers = [*headers, (_TOO_LARGE_HEADER, str(len(value)).encode())]
             value = None
-        assert work.delivery is not None
         # A record with neither key nor value is none to the client: an empty value stands for it.
         if value is None and record.key is None:
             value = b""
-        work.delivery.dead_letters.append(DeadLetter(record.key, value, headers))
+        return record.key, value, headers
 
 
-def _outputs(results: Sequence[ModelResult]) -> list[tuple[bytes, bytes]]:
-    """Key (the asset) and value of each result's record."""
+def _outputs(results: Sequence[ModelResult]) -> list[Output]:
+    """The results' records; their key is the asset."""
     keys = {asset: asset.encode() for asset in {result.asset for result in results}}
-    return [(keys[result.asset], encode_result(result)) for result in results]
+    return [(keys[result.asset], encode_result(result), FORMAT_HEADERS) for result in results]

@@ -44,6 +44,12 @@ class TypePlan:
     groups: tuple[Group, ...]
     groups_of: tuple[tuple[int, ...], ...]
 
+    @property
+    def names(self) -> list[str]:
+        """The used variables' names, in the order of their indices."""
+        used = [(index, name) for name, index in self.variables.items() if index != UNUSED]
+        return [name for _, name in sorted(used)]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:

@@ -10,13 +10,13 @@ from typing import Any
 import structlog
 from fieldline.service import HttpServer, Notifier, ServiceError, configure_logging
 from fieldline.site import load_site
+from fieldline.stream import Broker, UnavailableError
+from fieldline.stream.kafka import KafkaBroker
+from fieldline.stream.quiet import Quiet
 
-from stream_model.broker import Broker, UnavailableError
-from stream_model.kafka import KafkaBroker
-from stream_model.loop import Loop
+from stream_model.loop import ModelObserver, make_engine
 from stream_model.metrics import Metrics
 from stream_model.plan import Plan, longest_period_ms, make_plan
-from stream_model.quiet import Quiet
 from stream_model.reports import Reports
 from stream_model.settings import Settings
 
@@ -88,24 +88,26 @@ class Service:
             self._log.info("Kafka is there again" if self._ready else "Kafka is there")
             self._waiting_for = ""
         self._quiet.waiting = False
-        loop = Loop(
+        engine = make_engine(
             broker,
             self._plan,
-            topic=self._settings.input,
+            self._settings.topics,
             horizon_ns=self._settings.horizon_ms * 10**6,
             lookback_ms=self._lookback_ms,
-            metrics=self._metrics,
-            reports=self._reports,
+            observer=ModelObserver(
+                self._metrics,
+                self._reports,
+                progress=self._notifier.progress,
+                settled=self._settled,
+            ),
             log=self._log,
-            on_round=self._notifier.progress,
-            on_settled=self._settled,
         )
-        working = asyncio.ensure_future(loop.run(stop))
+        working = asyncio.ensure_future(engine.run(stop))
         stopping = asyncio.ensure_future(stop.wait())
         try:
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            # A round under way ends and commits; one that hangs on Kafka is given up, and the next
-            # start repeats it.
+            # A transaction under way is committed; one that hangs on Kafka is given up, and the
+            # next start does its work again.
             await asyncio.wait({working}, timeout=_FINISH_S)
             if working.done():
                 working.result()
@@ -188,7 +190,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         metrics=Metrics(),
         notifier=Notifier(),
         log=log,
-        make_broker=lambda: KafkaBroker(settings),
+        make_broker=lambda: KafkaBroker(
+            settings.bootstrap_servers, "stream-model", settings.topics
+        ),
         quiet=quiet,
     )
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fieldline.errors import FieldlineError
 from fieldline.site.forms import DAY, SECOND, Duration
+from fieldline.stream.broker import Topics
 from pydantic_core import PydanticCustomError
 
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:]*)):([0-9]{1,5})")
@@ -25,6 +26,7 @@ class Settings:
     input: str
     output: str
     dead_letter: str
+    changelog: str
     group: str
     metrics_address: str
     metrics_port: int
@@ -32,9 +34,10 @@ class Settings:
     lookback_ms: int = 0
 
     @property
-    def topics(self) -> tuple[str, str, str]:
-        """All topics that must be there."""
-        return (self.input, self.output, self.dead_letter)
+    def topics(self) -> Topics:
+        """What the engine reads and writes."""
+        outputs = (self.output, self.dead_letter)
+        return Topics(self.group, self.input, self.changelog, outputs)
 
 
 def parse_address(option: str, text: str) -> tuple[str, int]:

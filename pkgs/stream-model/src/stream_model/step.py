@@ -37,6 +37,16 @@ class State:
     horizon_ns: int
     windows: dict[str, Window] = field(default_factory=dict)
 
+    def window(self, asset: str) -> Window | None:
+        """The window of an asset, a new one if need be; None if it is not declared."""
+        window = self.windows.get(asset)
+        if window is None:
+            kind = self.plan.assets.get(asset)
+            if kind is None:
+                return None
+            window = self.windows[asset] = Window(asset, kind, self.horizon_ns)
+        return window
+
 
 class Rejected(NamedTuple):
     """A value that could not be used: its place in the batch, and why (a constant for counting)."""
@@ -54,7 +64,7 @@ class Outcome:
     asset's newest. partly: used, but results before the horizon that it changes are not given.
     given: model → number of results; model_errors: model → results left out, and why. Models are
     named as TYPE.MODEL here.
-    newest: the latest source time used, ns; 0 if none.
+    newest: the latest source time used, ns; 0 if none. touched: the windows that have changed.
     """
 
     results: list[ModelResult] = field(default_factory=list)
@@ -68,6 +78,7 @@ class Outcome:
     newest: int = 0
     model_errors: dict[str, tuple[int, str]] = field(default_factory=dict)
     given: dict[str, int] = field(default_factory=dict)
+    touched: list[Window] = field(default_factory=list)
 
 
 def step(state: State, batch: Sequence[OpcValue], now_ns: int) -> tuple[State, Outcome]:
@@ -78,7 +89,7 @@ def step(state: State, batch: Sequence[OpcValue], now_ns: int) -> tuple[State, O
         now_ns: the wall clock, ns since 1970 UTC; only to refuse source times far ahead of it.
     """
     outcome = Outcome()
-    touched = _absorb(state, batch, now_ns, outcome)
+    touched = outcome.touched = _absorb(state, batch, now_ns, outcome)
     _compute(touched, outcome)
     for window in touched:
         window.settle()
@@ -94,27 +105,22 @@ def replay(state: State, batch: Iterable[OpcValue], now_ns: int) -> State:
     outcome = Outcome()
     for value in batch:
         for window in _absorb(state, (value,), now_ns, outcome):
-            for group in range(len(window.kind.groups)):
-                window.revisions(group, window.due(group))
-            window.settle()
+            window.count_as_given()
     return state
 
 
 def _absorb(state: State, batch: Sequence[OpcValue], now_ns: int, outcome: Outcome) -> list[Window]:
     """Store a batch's values; gives the windows in which something is pending."""
-    windows, assets = state.windows, state.plan.assets
+    windows = state.windows
     touched: list[Window] = []
     rejected = outcome.rejected
     latest = now_ns + FUTURE_NS
     used = 0
     for index, item in enumerate(batch):
-        window = windows.get(item.asset)
+        window = windows.get(item.asset) or state.window(item.asset)
         if window is None:
-            kind = assets.get(item.asset)
-            if kind is None:
-                rejected.append(Rejected(index, "unknown-asset"))
-                continue
-            window = windows[item.asset] = Window(item.asset, kind, state.horizon_ns)
+            rejected.append(Rejected(index, "unknown-asset"))
+            continue
         variable = window.kind.variables.get(item.variable)
         if variable == UNUSED:
             outcome.unused += 1

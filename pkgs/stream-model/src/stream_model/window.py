@@ -19,8 +19,12 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from enum import IntEnum
+from typing import Any, NamedTuple
 
 from stream_model.plan import Group, TypePlan
+
+# Variables, times and values of the same number.
+Added = tuple["array[int]", "array[int]", "array[float]"]
 
 # Values are cut off in lots, at the earliest when so many are there: cutting costs a copy.
 _LOT = 64
@@ -38,14 +42,27 @@ class Taken(IntEnum):
     TOO_LATE = 3
 
 
+class Kept(NamedTuple):
+    """What a settled window is made of, beside its newest time.
+
+    values: for each variable its times and values, from the last one at or before the horizon on.
+    revisions: for each group, tick → revision last given, where it is not 0.
+    """
+
+    values: list[tuple[array[int], array[float]]]
+    revisions: list[dict[int, int]]
+
+
 class Window:
     """The recent past of one asset; `add` values, take what is `due`, then `settle`.
 
+    key: the asset's name in bytes.
     touched: a value has been used since the last `settle`; whoever collects the touched windows
         of a batch sets it.
     """
 
     __slots__ = (
+        "_added",
         "_covered",
         "_floor",
         "_horizon",
@@ -55,6 +72,7 @@ class Window:
         "_settled",
         "_times",
         "_values",
+        "key",
         "kind",
         "name",
         "newest",
@@ -65,6 +83,7 @@ class Window:
     def __init__(self, name: str, kind: TypePlan, horizon_ns: int) -> None:
         groups = len(kind.groups)
         self.name = name
+        self.key = name.encode()
         self.kind = kind
         self.newest = -1
         self.touched = False
@@ -83,6 +102,9 @@ class Window:
         self._floor = 0
         # Per group: all ticks from here on are pending; this bounds the work of late values.
         self._covered = [0] * groups
+        # Variable, time and value of each value used since they were taken, one after the other:
+        # three arrays here cost a tenth of the whole step.
+        self._added: list[Any] = []
 
     def add(self, variable: int, time: int, value: float) -> Taken:
         """Take one value; `variable` is its index in the plan, `value` is finite."""
@@ -101,6 +123,7 @@ class Window:
             limit = time - self._horizon
             if limit > self._floor:
                 self._floor = limit
+        self._added += (variable, time, value)
         return Taken.USED
 
     def _put(self, variable: int, place: int, time: int, value: float) -> bool:
@@ -143,6 +166,7 @@ class Window:
                 if end is None or start < end:
                     self._mark(group, start, end)
         self._put(variable, place, time, value)
+        self._added += (variable, time, value)
         return taken
 
     def _mark(self, group: int, start: int, end: int | None) -> None:
@@ -233,6 +257,36 @@ class Window:
                     column.extend(values[place : place + 1] * (after - here))
                     here = after
                 column.extend(values[high - 1 : high] * (count - here))
+
+    def take_added(self) -> Added:
+        """Variables, times and values of what was used since the last call, in that order."""
+        added, self._added = self._added, []
+        return array("H", added[::3]), array("q", added[1::3]), array("d", added[2::3])
+
+    def count_as_given(self) -> None:
+        """End a batch whose results were given before; it is not new either."""
+        for group in range(len(self.kind.groups)):
+            self.revisions(group, self.due(group))
+        self.settle()
+        self._added.clear()
+
+    def kept(self) -> Kept:
+        """What a window like this one can be made of; of a settled one."""
+        limit = self.newest - self._horizon
+        values = []
+        for times, numbers in zip(self._times, self._values, strict=True):
+            first = max(0, bisect_right(times, limit) - 1)
+            values.append((times[first:], numbers[first:]))
+        self._drop_revisions(limit)
+        return Kept(values, self._revisions)
+
+    def restore(self, kept: Kept, newest: int) -> None:
+        """Become the window that this was kept of, at that newest time."""
+        self._times = [times for times, _ in kept.values]
+        self._values = [values for _, values in kept.values]
+        self._revisions = kept.revisions
+        self.newest = newest
+        self.settle()
 
     def settle(self) -> None:
         """End a batch: nothing is pending any more, what is beyond need is dropped."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
+from stream_model_instance import SITE, Instance
 from stream_model_kafka import KafkaCluster, RealKafka
 
 
@@ -22,3 +24,18 @@ async def cluster(kafka: RealKafka) -> AsyncIterator[KafkaCluster]:
     await made.open()
     yield made
     await made.close()
+
+
+@pytest.fixture
+async def instances(tmp_path: Path) -> AsyncIterator[Callable[..., Instance]]:
+    made: list[Instance] = []
+
+    def make(cluster: KafkaCluster, site: Path = SITE) -> Instance:
+        folder = tmp_path / f"instance{len(made)}"
+        folder.mkdir()
+        made.append(Instance(cluster, folder, site))
+        return made[-1]
+
+    yield make
+    for instance in made:
+        instance.close()

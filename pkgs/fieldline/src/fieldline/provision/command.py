@@ -35,7 +35,7 @@ def kafka(
     timeout: Timeout = "120s",
     as_json: Json = False,
 ) -> None:
-    """Create the site's topics and opc.dead-letter, and set their configuration.
+    """Create the site's topics, opc.dead-letter and model.changelog, and configure them.
 
     Another number of partitions than declared is refused, and then nothing is changed.
     """

@@ -16,11 +16,13 @@ from fieldline.provision.report import Action
 from fieldline.site import Site
 
 DEAD_LETTER = "opc.dead-letter"
+CHANGELOG = "model.changelog"
 
 # KRaft brings a change from the controller to the broker in ms, on a busy host in seconds.
 _SHOWN_SECONDS = 30.0
 
 _MINUTE_MS = 60_000
+_HOUR_MS = 60 * _MINUTE_MS
 _WEEK_MS = 7 * 24 * 60 * _MINUTE_MS
 
 
@@ -50,14 +52,34 @@ class TopicAdmin(Protocol):
 
 
 def declared_topics(site: Site) -> tuple[DeclaredTopic, ...]:
-    """The site's topics and the dead-letter topic of `opc`, in the order of the site."""
+    """The site's topics in their order, the dead letters of `opc`, the state of the models."""
     topics = [
         DeclaredTopic(topic.name, topic.partitions, _configs(topic.retention_ms))
         for topic in site.topics.values()
     ]
     # What could not be used is read by people, in the order in which it came: one partition.
     topics.append(DeclaredTopic(DEAD_LETTER, 1, _configs(site.topics["opc"].retention_ms)))
+    # The state of each partition of `opc` is in the partition of the same number.
+    topics.append(DeclaredTopic(CHANGELOG, site.topics["opc"].partitions, _COMPACTED))
     return tuple(topics)
+
+
+# A changelog: the last record of each key is kept for ever, what it replaces is removed.
+_COMPACTED: Mapping[str, str] = {
+    "cleanup.policy": "compact",
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    # The segment that is written to is never compacted, and by default it is closed at 1 GiB or
+    # after a week: a restart would read all of that. 16 MiB are read in a fraction of a second.
+    "segment.bytes": str(16 * 1024 * 1024),
+    "segment.ms": str(_HOUR_MS),
+    # Compact when half of the closed part could go (Kafka's default, said because it matters) ...
+    "min.cleanable.dirty.ratio": "0.5",
+    # ... and in any case within a few hours, in a plant that is slow.
+    "max.compaction.lag.ms": str(6 * _HOUR_MS),
+    "message.timestamp.type": "LogAppendTime",
+    "compression.type": "producer",
+}
 
 
 def _configs(retention_ms: int) -> dict[str, str]:
@@ -146,8 +168,10 @@ def _action(
 ) -> Action:
     if topic.name not in existing:
         count = "1 partition" if topic.partitions == 1 else f"{topic.partitions} partitions"
-        retention = topic.configs["retention.ms"]
-        return Action("topic", topic.name, "created", f"{count}, retention.ms {retention}")
+        kept = f"retention.ms {topic.configs['retention.ms']}"
+        if topic.configs["cleanup.policy"] == "compact":
+            kept = "compacted"
+        return Action("topic", topic.name, "created", f"{count}, {kept}")
     if topic.name in details:
         return Action("topic", topic.name, "changed", details[topic.name])
     return Action("topic", topic.name, "unchanged")
@@ -161,7 +185,7 @@ def _other_partitions(
     for topic in wrong:
         name, has = topic.name, existing[topic.name]
         lines.append(f"Topic {name} has {has}, declared: {topic.partitions}.")
-        if name != DEAD_LETTER:
+        if name not in (DEAD_LETTER, CHANGELOG):
             lines.append(f"  To keep it: set topics.{name}.partitions = {has} in site.toml.")
     lines.append(
         "To have the declared number, the topic must be made anew: stop Telegraf on the "

@@ -6,16 +6,19 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from stream_model.broker import Broker, UnavailableError
-from stream_model.memory import MemoryBroker, MemoryLog, MemoryRecord
-from stream_model_contract import PARTITIONS, Contract, Read
+from fieldline.stream import Broker, Topics, UnavailableError
+from fieldline.stream.memory import MemoryBroker, MemoryLog
+from stream_contract import PARTITIONS, Contract, Read
+
+TOPICS = Topics("group", "in", "state", ("out", "in.dead-letter"))
 
 
 class MemoryCluster:
     """A `MemoryLog` as the contract sees it."""
 
     def __init__(self) -> None:
-        self.log = MemoryLog(PARTITIONS, outputs=2)
+        self.topics = TOPICS
+        self.log = MemoryLog(TOPICS, PARTITIONS, outputs=2)
 
     async def produce(
         self, partition: int, value: bytes | None, key: bytes | None = None, timestamp_ms: int = 0
@@ -25,20 +28,20 @@ class MemoryCluster:
     def member(self) -> Broker:
         return MemoryBroker(self.log)
 
-    async def _read(self, topic: list[list[MemoryRecord]], count: int) -> Sequence[Read]:
-        async with asyncio.timeout(10), self.log.changed:
-            await self.log.changed.wait_for(lambda: sum(map(len, topic)) >= count)
+    async def committed(self, topic: str, count: int) -> Sequence[Read]:
+        log = self.log
+        async with asyncio.timeout(10), log.changed:
+            await log.changed.wait_for(lambda: sum(map(len, log.committed(topic))) >= count)
         return [
             Read(number, record.key, record.value, list(record.headers))
-            for number, records in enumerate(topic)
+            for number, records in enumerate(log.committed(topic))
             for record in records
         ]
 
-    async def results(self, count: int) -> Sequence[Read]:
-        return await self._read(self.log.results, count)
-
-    async def dead_letters(self, count: int) -> Sequence[Read]:
-        return await self._read(self.log.dead_letters, count)
+    async def steal(self, partition: int) -> None:
+        thief = MemoryBroker(self.log)
+        thief.take(frozenset([partition]))
+        await thief.claim([partition])
 
 
 class TestMemory(Contract):

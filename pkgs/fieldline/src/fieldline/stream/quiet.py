@@ -2,6 +2,8 @@
 
 Without a broker it writes some hundred lines a second, from a handful of sentences. Each sentence
 is let through once a minute; while the service itself has said that it waits for Kafka, none is.
+What is no news at all, none ever is: a broker's answers that are normal between two transactions,
+and errors of the client's own tasks, which the broker interface has raised in better words.
 """
 
 from __future__ import annotations
@@ -9,7 +11,11 @@ from __future__ import annotations
 import logging
 import time
 
+from aiokafka.errors import KafkaError, NotEnoughReplicasError
+
 _PAUSE_S = 60.0
+# A broker answers so until it has added the partition to the transaction (KIP-890).
+_RETRIED = "Got error produce response"
 
 
 class Quiet(logging.Filter):
@@ -26,6 +32,10 @@ class Quiet(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is written."""
         text = str(record.msg)
+        if record.name == "asyncio" and record.exc_info:
+            return not isinstance(record.exc_info[1], KafkaError)
+        if text.startswith(_RETRIED) and isinstance(record.args, tuple):
+            return NotEnoughReplicasError not in record.args
         if not record.name.startswith("aiokafka") and "AIOKafka" not in text:
             return True
         if self.waiting:

@@ -1,0 +1,363 @@
+"""The broker interface on real Kafka, with aiokafka: transactions, one producer per partition.
+
+aiokafka 0.14 commits a transaction's offsets for a group without the group's generation (KIP-447),
+so the broker cannot tell a member that has lost a partition. What can is the transactional id:
+each input partition has one of its own, and whoever initialises it last fences all others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    InvalidProducerEpoch,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    ProducerFenced,
+)
+
+from fieldline.service import EXIT_CONFIGURATION, ServiceError
+from fieldline.stream.broker import MovedError, Output, Poll, Record, Topics, UnavailableError
+from fieldline.stream.transaction import REQUEST_S, RETRY_BACKOFF_MS, Transaction, stop
+
+T = TypeVar("T")
+
+# Without an answer for so long, the session counts as lost. A fetch that finds nothing is answered
+# after _FETCH_WAIT_MS, so this is many of them. (A seek waits for the fetch under way, so a longer
+# wait there would delay each takeover.)
+_CONTACT_S = 10.0
+_FETCH_WAIT_MS = 100
+# With no partition of our own there are no fetches: ask for metadata so often instead.
+_IDLE_CONTACT_S = 3.0
+# A restore has nothing else to do than to read; the state of 10,000 assets has tens of megabytes.
+_RESTORE_FETCH_BYTES = 4 * 1024 * 1024
+# What is left to read may be only the marks of transactions, of which no record comes.
+_MARKS_MS = 20
+
+
+class _UnsoughtError(Exception):
+    """The client looked by itself where to read a partition that has just been assigned."""
+
+
+class KafkaBroker:
+    """A member of the group on a Kafka cluster; see `broker.Broker`."""
+
+    def __init__(self, bootstrap_servers: str, client_id: str, topics: Topics) -> None:
+        self.busy = asyncio.Lock()
+        self.generation = 0
+        self.assignment: frozenset[int] | None = None
+        self.before_revocation: Callable[[], Awaitable[None]] = _nothing
+        # What went wrong in a revocation; raised by the next poll, since nobody waits for that.
+        self.failure: Exception | None = None
+        # Partitions for which it was said where to read, since they were assigned.
+        self.sought: set[int] = set()
+        self._servers = bootstrap_servers
+        self._client_id = client_id
+        self._topics = topics
+        self._consumer: AIOKafkaConsumer | None = None
+        self._restorer: AIOKafkaConsumer | None = None
+        self._transactions: dict[int, Transaction] = {}
+        self._contact = time.monotonic()
+        self._polled_ms = 0
+
+    async def open(self) -> None:
+        """See `Broker.open`."""
+        topics = self._topics
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._servers,
+            client_id=self._client_id,
+            group_id=topics.group,
+            # Where to read is always said; a log that has lost what we ask for must be noticed.
+            auto_offset_reset="none",
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            request_timeout_ms=int(REQUEST_S * 1000),
+            retry_backoff_ms=RETRY_BACKOFF_MS,
+            # The partitions of a member that died are taken over after this; it is the least that
+            # a broker allows by default.
+            session_timeout_ms=6_000,
+            heartbeat_interval_ms=1_000,
+            # A revocation waits for a transaction under way.
+            rebalance_timeout_ms=int(3 * REQUEST_S * 1000),
+        )
+        await self._ask(self._consumer.start())
+        present = await self._ask(self._consumer.topics())
+        missing = [name for name in topics.all if name not in present]
+        if missing:
+            raise UnavailableError(
+                f"Kafka at {self._servers} has no topic {' and no topic '.join(missing)}. Waiting; "
+                "kafka-provision creates the topics (systemctl status kafka-provision on Kafka's "
+                "host)."
+            )
+        self._touch()
+        self._consumer.subscribe([topics.input], listener=_Listener(self))
+
+    async def close(self) -> None:
+        """See `Broker.close`."""
+        clients = [client for client in (self._consumer, self._restorer) if client is not None]
+        producers = [transaction.producer for transaction in self._transactions.values()]
+        self._consumer = self._restorer = None
+        self._transactions = {}
+        await stop([*clients, *producers])
+
+    async def poll(self, timeout_s: float, max_records: int) -> Poll:
+        """See `Broker.poll`."""
+        consumer = self._open_consumer()
+        generation = self.generation
+        if self.failure is not None:
+            raise self.failure
+        getting = consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+        try:
+            found = await self._ask(getting)
+        except _UnsoughtError:
+            found = {}
+        reached = await self._reached(consumer) or bool(found)
+        if reached:
+            self._touch()
+        elif time.monotonic() - self._contact > _CONTACT_S:
+            raise self._lost(f"no answer for {_CONTACT_S:.0f} s")
+        return Poll(generation, {tp.partition: found[tp] for tp in found}, reached)
+
+    async def claim(self, partitions: Sequence[int]) -> Mapping[int, int | None]:
+        """See `Broker.claim`."""
+        consumer = self._open_consumer()
+        if not set(partitions) <= (self.assignment or frozenset()):
+            raise MovedError
+        before, self._transactions = self._transactions, {}
+        self._transactions = {
+            number: Transaction(
+                self._servers,
+                self._client_id,
+                f"{self._topics.group}-{self._topics.input}-{number}",
+                self._topics.group,
+            )
+            for number in partitions
+        }
+        # The new ones first: they fence the old ones, which then have nothing left to wait for.
+        await asyncio.gather(*(self._ask(t.start()) for t in self._transactions.values()))
+        await stop([transaction.producer for transaction in before.values()])
+        await self._check_partitions()
+        # Only now: what another writer had under way is either committed or aborted.
+        return {p: await self._ask(consumer.committed(self._tp(p))) for p in partitions}
+
+    async def _check_partitions(self) -> None:
+        topics = self._topics
+        for transaction in self._transactions.values():
+            ask = transaction.producer.partitions_for
+            has, wanted = [len(await self._ask(ask(n))) for n in (topics.changelog, topics.input)]
+            if has != wanted:
+                raise ServiceError(
+                    f"Topic {topics.changelog} must have as many partitions as {topics.input}, "
+                    "since it holds the state of each. kafka-provision says what to do.",
+                    f"{topics.input} has {wanted} partitions, {topics.changelog} {has}",
+                    code=EXIT_CONFIGURATION,
+                )
+            return
+
+    async def changelog(self, partition: int) -> AsyncIterator[Sequence[Record]]:
+        """See `Broker.changelog`."""
+        if self._restorer is None:
+            self._restorer = AIOKafkaConsumer(
+                bootstrap_servers=self._servers,
+                client_id=self._client_id,
+                auto_offset_reset="none",
+                enable_auto_commit=False,
+                isolation_level="read_committed",
+                max_partition_fetch_bytes=_RESTORE_FETCH_BYTES,
+                request_timeout_ms=int(REQUEST_S * 1000),
+            )
+            await self._ask(self._restorer.start())
+        tp = TopicPartition(self._topics.changelog, partition)
+        self._restorer.assign([tp])
+        start, end = await self._range(self._restorer, tp)
+        async for records in self._between(self._restorer, tp, start, end):
+            yield records
+
+    async def ends(self, partition: int) -> tuple[int, int]:
+        """See `Broker.ends`."""
+        return await self._range(self._open_consumer(), self._tp(partition))
+
+    async def offset_at(self, partition: int, timestamp_ms: int) -> int | None:
+        """See `Broker.offset_at`."""
+        tp = self._tp(partition)
+        found = await self._ask(self._open_consumer().offsets_for_times({tp: timestamp_ms}))
+        return None if found[tp] is None else found[tp].offset
+
+    async def read(self, partition: int, start: int, end: int) -> AsyncIterator[Sequence[Record]]:
+        """See `Broker.read`."""
+        tp = self._tp(partition)
+        async for records in self._between(self._open_consumer(), tp, start, end):
+            yield records
+
+    def seek(self, partition: int, offset: int) -> None:
+        """See `Broker.seek`."""
+        try:
+            self._open_consumer().seek(self._tp(partition), offset)
+            self.sought.add(partition)
+        except IllegalStateError as error:
+            raise MovedError from error
+
+    def lag(self, partition: int, next_offset: int) -> int:
+        """See `Broker.lag`."""
+        try:
+            end = self._open_consumer().highwater(self._tp(partition))
+        except (AssertionError, IllegalStateError):
+            return 0
+        return max(0, end - next_offset) if end is not None else 0
+
+    async def send(self, partition: int, outputs: Mapping[str, Sequence[Output]]) -> None:
+        """See `Broker.send`."""
+        await self._ask(self._transaction(partition).send(partition, outputs))
+
+    async def commit(self, offsets: Mapping[int, int]) -> None:
+        """See `Broker.commit`."""
+        ending = [
+            self._ask(self._transaction(p).commit({self._tp(p): offset}))
+            for p, offset in offsets.items()
+        ]
+        await asyncio.gather(*ending)
+
+    async def _range(self, consumer: AIOKafkaConsumer, tp: TopicPartition) -> tuple[int, int]:
+        first: dict[TopicPartition, int] = await self._ask(consumer.beginning_offsets([tp]))
+        end: dict[TopicPartition, int] = await self._ask(consumer.end_offsets([tp]))
+        return first[tp], end[tp]
+
+    async def _between(
+        self, consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int
+    ) -> AsyncIterator[Sequence[Record]]:
+        """The records of [start, end) of a partition that is assigned to this consumer."""
+        if start >= end:
+            return
+        try:
+            # Not seek_to_beginning: the position may then be given before it has taken effect.
+            consumer.seek(tp, start)
+            deadline = time.monotonic() + REQUEST_S
+            while await self._ask(consumer.position(tp)) < end:
+                found = await self._ask(consumer.getmany(tp, timeout_ms=_MARKS_MS))
+                records = found.get(tp, [])
+                if records:
+                    deadline = time.monotonic() + REQUEST_S
+                    yield [r for r in records if r.offset < end]
+                elif time.monotonic() > deadline:
+                    raise self._lost(f"{tp} cannot be read up to offset {end}")
+        except IllegalStateError as error:
+            raise MovedError from error
+
+    async def _reached(self, consumer: AIOKafkaConsumer) -> bool:
+        """Whether the broker has answered a fetch since the last call."""
+        if not self.assignment:
+            if time.monotonic() - self._contact < _IDLE_CONTACT_S:
+                return False
+            await self._ask(consumer.topics())
+            return True
+        polled = 0
+        for tp in consumer.assignment():
+            polled = max(polled, consumer.last_poll_timestamp(tp) or 0)
+        before, self._polled_ms = self._polled_ms, polled
+        return polled > before
+
+    def _touch(self) -> None:
+        self._contact = time.monotonic()
+
+    def _tp(self, partition: int) -> TopicPartition:
+        return TopicPartition(self._topics.input, partition)
+
+    def _open_consumer(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            raise self._lost("the session is closed")
+        return self._consumer
+
+    def _transaction(self, partition: int) -> Transaction:
+        try:
+            return self._transactions[partition]
+        except KeyError:
+            raise MovedError from None
+
+    def _lost(self, cause: str) -> UnavailableError:
+        return UnavailableError(
+            f"Kafka at {self._servers} cannot be reached. Waiting for it; look at apache-kafka on "
+            "its host and at the network between.",
+            cause,
+        )
+
+    async def _ask(self, request: Awaitable[T]) -> T:
+        """Await a request; its errors become the interface's."""
+        try:
+            return await asyncio.wait_for(request, 2 * REQUEST_S)
+        except IllegalStateError as error:
+            raise MovedError from error
+        except (CommitFailedError, ProducerFenced, InvalidProducerEpoch) as error:
+            # Another member has the partition by now; it repeats what we could not commit.
+            raise UnavailableError(
+                "Another member of the consumer group has taken our partitions over while we were "
+                "at work (were we stopped for a while?). Joining again, without our state.",
+                repr(error),
+            ) from error
+        except NoOffsetForPartitionError as error:
+            raise _UnsoughtError from error
+        except OffsetOutOfRangeError as error:
+            if not any(tp.partition in self.sought for tp in error.args[0]):
+                raise _UnsoughtError from error
+            raise UnavailableError(
+                f"Topic {self._topics.input} has lost records that were to be read next. Joining "
+                "again, to find where it goes on.",
+                repr(error),
+            ) from error
+        except (TimeoutError, OSError) as error:
+            raise self._lost(repr(error)) from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Not we are cancelled but a task of the client's, which passes it on.
+            raise self._lost(repr(error)) from error
+        except KafkaError as error:
+            if error.retriable:
+                raise self._lost(repr(error)) from error
+            raise ServiceError(
+                "Kafka refuses what we ask of it, and asking again cannot help: compare its "
+                "version, its access rules and the topics' settings with the site.",
+                repr(error),
+            ) from error
+
+
+async def _nothing() -> None:
+    """Before there is an engine there is nothing to commit."""
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types here
+    """Tells the broker of a change of partitions, once the work in flight is done."""
+
+    def __init__(self, broker: KafkaBroker) -> None:
+        self._broker = broker
+
+    async def on_partitions_revoked(
+        self,
+        revoked: Iterable[TopicPartition],  # noqa: ARG002  # the name is the client's
+    ) -> None:
+        """Commit what is in flight; from here on no poll of before is worked on."""
+        broker = self._broker
+        async with broker.busy:
+            try:
+                await broker.before_revocation()
+            except MovedError:
+                pass  # It is somebody else's by now, who does the work again.
+            except Exception as error:  # it would only be logged by the client
+                broker.failure = error
+            broker.assignment = None
+            broker.generation += 1
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Take the new partitions."""
+        async with self._broker.busy:
+            self._broker.assignment = frozenset(tp.partition for tp in assigned)
+            self._broker.sought.clear()
+            self._broker.generation += 1
