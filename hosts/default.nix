@@ -1,6 +1,6 @@
 # Turns each host that the site declares, on each platform that it is declared for, into a NixOS
-# configuration `HOST@PLATFORM`. What only one of the demonstration plant's machines needs would be in
-# NAME.nix beside this file; a plant of its own gives it as `extraModules`.
+# configuration `HOST@PLATFORM`. What the site has no word for, such as one machine's hardware, a plant gives as
+# `extraModules`.
 {
   lib,
   site,
@@ -15,7 +15,6 @@
 let
   inherit (import ../lib { inherit site; }) hosts;
 
-  own = name: lib.optional (builtins.pathExists (./. + "/${name}.nix")) (./. + "/${name}.nix");
   unknown = lib.subtractLists ([ "all" ] ++ lib.attrNames hosts) (lib.attrNames extraModules);
 in
 rec {
@@ -39,7 +38,6 @@ rec {
         };
       }
     ]
-    ++ own name
     ++ extraModules.all or [ ]
     ++ extraModules.${name} or [ ]
     ++ lib.optional (platform != "test") { nixpkgs.overlays = [ overlay ]; };

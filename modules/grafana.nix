@@ -15,6 +15,8 @@ let
   dashboards = lib.filterAttrs (
     path: _: lib.hasPrefix "/etc/grafana/dashboards/" path
   ) settings.files;
+  plugins = config.services.grafana.declarativePlugins;
+  declared = settings.files."/etc/grafana/grafana.ini".value;
   fromFile = text: lib.hasPrefix "$__file{" text;
 in
 {
@@ -24,6 +26,15 @@ in
 
   config = lib.mkIf here {
     assertions = [
+      {
+        # From 13.2 on InfluxDB's data source is a plug-in that Grafana would fetch at its start.
+        assertion =
+          lib.versionOlder (lib.getVersion cfg.package) "13.2"
+          || lib.any (plugin: lib.hasInfix "influxdb" (lib.getName plugin)) (
+            if plugins == null then [ ] else plugins
+          );
+        message = "fieldline.grafana.package: Grafana ${lib.getVersion cfg.package} has no InfluxDB data source of its own; add the plug-in grafana-influxdb-datasource to services.grafana.declarativePlugins, or take an older Grafana";
+      }
       {
         assertion = fromFile grafana.security.admin_password && fromFile grafana.security.secret_key;
         message = "services.grafana.settings.security: a password or key written there would stand in the Nix store, which everybody can read; leave it to the plant's secrets (fieldline secrets rotate)";
@@ -39,7 +50,13 @@ in
     services.grafana = {
       enable = true;
       inherit (cfg) package;
-      settings = lib.mapAttrsRecursive (_: lib.mkDefault) settings.files."/etc/grafana/grafana.ini".value;
+      # Where plug-ins are declared, NixOS says where they are.
+      settings = lib.mapAttrsRecursive (_: lib.mkDefault) (
+        if plugins == null then
+          declared
+        else
+          declared // { paths = removeAttrs declared.paths [ "plugins" ]; }
+      );
       provision = {
         enable = true;
         datasources.settings = settings.files."/etc/grafana/provisioning/datasources/fieldline.yaml".value;

@@ -25,6 +25,9 @@ in
       }
     ];
 
+    # `influx`, for what an operator does by hand (docs/secrets.md).
+    environment.systemPackages = [ pkgs.influxdb2-cli ];
+
     services.influxdb2 = {
       enable = true;
       inherit (cfg) package;

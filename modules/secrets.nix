@@ -56,17 +56,6 @@ in
       '';
       example = false;
     };
-
-    keyFile = mkOption {
-      type =
-        types.addCheck types.str (path: lib.hasPrefix "/" path && !lib.hasPrefix builtins.storeDir path)
-        // {
-          description = "path outside the Nix store";
-        };
-      default = "/var/lib/sops-nix/key.txt";
-      description = "The host's age key on the machine; `fieldline secrets install` puts it there.";
-      example = "/persist/sops-nix/key.txt";
-    };
   };
 
   config = {
@@ -84,9 +73,9 @@ in
     ];
 
     sops = {
-      # No other key: a host's ssh key is for ssh.
+      # Where `fieldline secrets install` puts it. No other key: a host's ssh key is for ssh.
       age = {
-        inherit (cfg) keyFile;
+        keyFile = "/var/lib/sops-nix/key.txt";
         sshKeyPaths = [ ];
       };
       gnupg.sshKeyPaths = [ ];

@@ -31,9 +31,12 @@ let
     serviceConfig =
       lib.mapAttrs (_: bound) unit.serviceConfig
       // lib.optionalAttrs (isOurs unit.command) { ExecStart = commandLine unit.command; }
+      # In place of what nixpkgs' module may wait with, for ever.
+      // lib.optionalAttrs (unit.postStart != [ ]) {
+        ExecStartPost = bound (commandLines unit.postStart);
+      }
       // lib.filterAttrs (_: lines: lines != [ ]) {
         ExecStartPre = commandLines unit.preStart;
-        ExecStartPost = commandLines unit.postStart;
         LoadCredential = lib.mapAttrsToList (name: path: "${name}:${path}") unit.credentials;
       };
     # Our programs read the site at their start.

@@ -28,10 +28,13 @@ in
 
     nixpkgs.hostPlatform = "aarch64-linux";
 
-    # The board's own port: `end0` as systemd names it by the device tree, `eth0` as the kernel does.
+    # The board's own port: `end0` as systemd names a Pi 4's by the device tree, `eth0` as the kernel does; a
+    # Pi 3's hangs on USB.
     fieldline.devices = [
       "end0"
       "eth0"
+      "enu1u1*"
+      "enx*"
     ];
 
     # bcm2835_wdt counts to 15 s at most.

@@ -33,11 +33,13 @@ def replace(file: str, old: str, new: str) -> Callable[[Path], None]:
 
 
 def module(body: str, host: str = "db") -> Callable[[Path], None]:
-    """A module for one host, as hosts/NAME.nix."""
+    """A module for one host, as a plant gives it to mkPlant."""
 
     def edit(flake: Path) -> None:
         text = f"{{ lib, pkgs, config, ... }}:\n{{ config = {{\n{body}\n}}; }}\n"
-        (flake / "hosts" / f"{host}.nix").write_text(text)
+        (flake / "extra.nix").write_text(text)
+        given = f"site = ./site.toml; extraModules.{host} = [ ./extra.nix ];"
+        replace("flake.nix", "site = ./site.toml;", given)(flake)
 
     return edit
 
@@ -204,9 +206,12 @@ MISTAKES = {
         replace("flake.nix", "secrets = ./secrets;", "secrets = ./tests/fixtures/secrets/secrets;"),
         r"fieldline\.secrets: .*can be read with the public key of Fieldline's tests",
     ),
-    "host's key in the Nix store": Mistake(
-        module('fieldline.secrets.keyFile = "/nix/store/key.txt";'),
-        r"fieldline\.secrets\.keyFile' is not of type",
+    "Grafana without a data source": Mistake(
+        module(
+            "fieldline.grafana.package = lib.mkForce"
+            ' (pkgs.grafana.overrideAttrs (_: { version = "13.2.0"; }));'
+        ),
+        r"fieldline\.grafana\.package: Grafana 13\.2\.0 has no InfluxDB data source",
     ),
     # -- the flake and the packages
     "modules for a host that is not declared": Mistake(

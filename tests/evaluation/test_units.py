@@ -46,9 +46,9 @@ def test_service_config(machine: str, name: str) -> None:
         assert "ExecStartPre" not in commands
     else:
         compare(unit["serviceConfig"], config, f"units.{name}")
+        # Ours in place of what nixpkgs' module would wait with.
         after = [words(line)[1:] for line in as_list(commands.get("ExecStartPost"))]
-        for command in unit["postStart"]:
-            assert command["arguments"] in after
+        assert after == [command["arguments"] for command in unit["postStart"]]
 
 
 @pytest.mark.parametrize(("machine", "name"), UNITS)

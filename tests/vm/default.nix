@@ -45,7 +45,7 @@ let
       # What `fieldline secrets install` does for a real machine, before anything is decrypted.
       system.activationScripts = {
         hostKey.text = ''
-          install -D -m 0400 ${secrets}/key-${name}.txt ${config.fieldline.secrets.keyFile}
+          install -D -m 0400 ${secrets}/key-${name}.txt ${config.sops.age.keyFile}
         '';
         setupSecretsForUsers.deps = [ "hostKey" ];
       };

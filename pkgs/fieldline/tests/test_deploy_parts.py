@@ -193,8 +193,8 @@ def test_nix_builds_and_copies_as_nixos_rebuild_does() -> None:
     attribute = '.#nixosConfigurations."opc@raspberry".config.system.build.toplevel'
     assert build[-4:] == ["build", "--no-link", "--json", attribute]
     ssh = Ssh("fd00::5", "anna", "/a key", 2222)
-    assert nix.copy_command(ssh, "/nix/store/x")[-4:] == [
-        *("copy", "--to", "ssh-ng://anna@[fd00::5]", "/nix/store/x")
+    assert nix.copy_command(ssh, "/nix/store/x")[-5:] == [
+        *("copy", "--no-check-sigs", "--to", "ssh-ng://anna@[fd00::5]", "/nix/store/x")
     ]
     options = nix.copy_environment(ssh)["NIX_SSHOPTS"]
     assert "-i '/a key'" in options

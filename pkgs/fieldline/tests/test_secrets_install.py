@@ -96,6 +96,25 @@ def test_a_key_goes_over_ssh_and_never_in_an_argument(remote: Remote) -> None:
     assert opener.decrypt(remote.folder / "secrets/hosts/db.yaml")
 
 
+def test_the_key_before_stays_for_a_way_back_and_goes_with_the_next(remote: Remote) -> None:
+    remote.run("init")
+    remote.run("install", "db", "address")
+    before = remote.key.read_text()
+    # What the system before has: its files, which the new key does not open.
+    old = remote.folder / "old.yaml"
+    shutil.copyfile(remote.folder / "secrets/hosts/db.yaml", old)
+    assert remote.run("rotate", "host-key-db")[0] == 0
+    assert remote.run("install", "db", "address")[0] == 0
+    opener = Sops(remote.tools, remote.key)
+    assert opener.decrypt(old)
+    assert opener.decrypt(remote.folder / "secrets/hosts/db.yaml")
+    keys = [line for line in remote.key.read_text().splitlines() if line.startswith("AGE-")]
+    assert len(keys) == 2
+    assert keys[1] in before
+    assert remote.run("install", "db", "address")[0] == 0
+    assert [line for line in remote.key.read_text().splitlines() if line[:4] == "AGE-"] == keys[:1]
+
+
 def test_with_several_admins_one_must_be_named(remote: Remote) -> None:
     remote.run("init")
     site = remote.folder / "site.toml"

@@ -51,8 +51,14 @@ class Machine:
         self._within = within
 
     def test(self, system: str, go_on: GoOn) -> str:
-        """Switch to a system until the next start, as long as `go_on` says so."""
-        return _ended(_run([str(Path(system, SWITCH)), "test"], go_on))
+        """Switch to a system until the next start, as long as `go_on` says so.
+
+        Units that have failed do not count: it is told of every one on the host, also those that
+        failed before, and of each that waits for its next attempt. Whether the host does its work
+        is shown by fresh data, or nobody confirms.
+        """
+        status = _run([str(Path(system, SWITCH)), "test"], go_on)
+        return "" if self._switched(status, system) else _ended(status)
 
     def persist(self, system: str) -> tuple[str, str]:
         """Make a system the boot default, and the running one should it not be; cause and note."""
@@ -63,7 +69,7 @@ class Machine:
         """Make a system the running one and the boot default again; cause and note."""
         note = ""
         status = _run([str(Path(system, SWITCH)), "test"], self._bounded())
-        if status == UNITS_FAILED and running_system() == system:
+        if status == UNITS_FAILED and self._switched(status, system):
             # A unit that failed before this deployment too is no reason to restart a whole host.
             note = "the old system is back, but some of its units have failed"
         elif status != 0:
@@ -71,6 +77,10 @@ class Machine:
         if boot_default() != system:
             return self._set_default(system, "boot"), note
         return "", note
+
+    @staticmethod
+    def _switched(status: int | str, system: str) -> bool:
+        return status == 0 or (status == UNITS_FAILED and running_system() == system)
 
     def reboot(self) -> str:
         """Restart the host; returns only where that fails, or shortly before it happens."""

@@ -10,8 +10,9 @@ OPERATOR_TOKEN = "influxdb-admin-token"
 
 _GRAFANA_PASSWORD = (
     "Grafana takes this password only when it makes its database. On {host}, after the deployment:"
-    " `sudo grafana cli --homepath HOMEPATH --config /etc/grafana/grafana.ini admin"
-    " reset-admin-password --password-from-stdin < /run/secrets/grafana-admin-password`"
+    " `sudo sh -c 'runuser -u grafana -- grafana cli --homepath /var/lib/grafana --configOverrides"
+    " cfg:default.paths.data=/var/lib/grafana/data admin reset-admin-password --password-from-stdin"
+    " < /run/secrets/grafana-admin-password'`"
 )
 _GRAFANA_KEY = (
     "Grafana cannot read what it has encrypted with the old key. On {host}, after the deployment:"
@@ -66,8 +67,9 @@ def steps(name: str, wanted: Wanted) -> list[str]:
     if name.startswith(HOST_KEY):
         host = name.removeprefix(HOST_KEY)
         text = (
-            f"`fieldline secrets install {host} ADDRESS`, and deploy {host} right after it: between"
-            " the two it must not boot, since its old files are not readable with its new key"
+            f"`fieldline secrets install {host} ADDRESS`, deploy {host}, then install once more:"
+            " the first leaves the old key behind the new one, for a deployment that is gone back"
+            " from, and the second removes it"
         )
         return [text]
     hosts = wanted.hosts_with(CONSOLE_HASH if name == CONSOLE else name)

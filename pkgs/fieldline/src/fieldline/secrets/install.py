@@ -18,8 +18,9 @@ from fieldline.secrets.rules import ADMIN
 from fieldline.secrets.sops import Sops
 from fieldline.secrets.values import HOST_KEY
 
-# Run as root on the host, with the key on standard input. The old key is there, whole, until the
-# new one is; nobody but root can read either at any moment.
+# Run as root on the host, with the key on standard input. The key before it stays behind the new
+# one, so that a system that is gone back to can still read its files; the one before that goes.
+# Nobody but root can read either at any moment: they are the shell's own, never arguments.
 _SCRIPT = """\
 set -eu
 umask 077
@@ -29,12 +30,20 @@ chmod 0700 {folder}
 new=$(mktemp {folder}/.key.XXXXXX)
 trap 'rm -f "$new"' EXIT
 cat > "$new"
+sha256sum < "$new"
+old=
+[ ! -f {file} ] || while IFS= read -r line; do
+  case $line in AGE-SECRET-KEY-*) old=$line; break ;; esac
+done < {file}
+case $(cat "$new") in
+  *"$old"*) ;;
+  *) printf '# the key before, for a system that is gone back to\n%s\n' "$old" >> "$new" ;;
+esac
 chown 0:0 "$new"
 chmod 0400 "$new"
 sync "$new"
 mv -f "$new" {file}
 sync {folder}
-sha256sum < {file}
 stat -c '%a %u %g' {file}
 """
 

@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from fieldline.errors import FieldlineError
@@ -24,6 +25,8 @@ SYSTEM = Path("/run/current-system")
 
 # A file of configuration is small; a program or a jar cannot know a value that is made later.
 LARGEST = 4 << 20
+# A path of the Nix store with so many files is a package.
+PACKAGE_FILES = 200
 # The one place in /etc where the console's hash belongs, which makes nobody the wiser but root.
 _SHADOW = {Path("/etc/shadow"), Path("/etc/shadow-")}
 CONSOLE_HASH = "console-password-hash"
@@ -106,7 +109,11 @@ def search_files(
     say("searching the system's closure")
     stored = Needles(secrets)
     for path in _closure():
-        _search(stored, result, _walk(path, skipped), everyone=False)
+        found = list(islice(_walk(path, skipped), PACKAGE_FILES))
+        # More files than that is a package, built before this host's secrets were made; what is
+        # generated for a host (units, configurations) are a few files. A Pi would read for minutes.
+        if len(found) < PACKAGE_FILES:
+            _search(stored, result, iter(found), everyone=False)
     for root in NOT_FOR_ALL:
         say(f"searching {root}")
         _search(needles, result, _walk(root, skipped, everyone=True), everyone=True)
