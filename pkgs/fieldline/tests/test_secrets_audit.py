@@ -102,6 +102,35 @@ def test_files_are_searched_by_who_may_read_them(
         assert len(set(result.findings)) == expected
 
 
+def test_a_host_without_nixos_has_its_system_s_folder_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though its machine may have Nix: the lab's hosts see /usr."""
+    system = tmp_path / "systems" / "declared"
+    system.mkdir(parents=True)
+    link = tmp_path / "current-system"
+    link.symlink_to(system)
+    monkeypatch.setattr(files, "SYSTEM", link)
+    assert files._closure() == [system]
+    monkeypatch.setattr(files, "SYSTEM", tmp_path / "none")
+    assert files._closure() == []
+
+
+def test_packages_are_not_searched_and_what_is_made_for_a_host_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, count in (("package", files.PACKAGE_FILES), ("etc", files.PACKAGE_FILES - 1)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            (tmp_path / name / f"{number}").write_bytes(VALUE)
+    monkeypatch.setattr(files, "NOWHERE", ())
+    monkeypatch.setattr(files, "NOT_FOR_ALL", ())
+    monkeypatch.setattr(files, "_closure", lambda: [tmp_path / "package", tmp_path / "etc"])
+    result = Result()
+    files.search_files([Secret("a", "/run/secrets/a", VALUE)], [], result, lambda _: None)
+    assert {Path(finding.where).parent.name for finding in result.findings} == {"etc"}
+
+
 def test_arguments_and_environments_are_searched(tmp_path: Path) -> None:
     for number, arguments, environment in (
         ("1", b"init\0", b"A=b\0"),

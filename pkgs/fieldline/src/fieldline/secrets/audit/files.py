@@ -22,6 +22,7 @@ NOWHERE = (Path("/etc"), Path("/opt/fieldline"))
 # Here it is wrong where others than root and its owner may read it: what units write.
 NOT_FOR_ALL = tuple(map(Path, ("/run", "/tmp", "/var", "/root", "/home", "/srv", "/dev/shm")))
 SYSTEM = Path("/run/current-system")
+STORE = Path("/nix/store")
 
 # A file of configuration is small; a program or a jar cannot know a value that is made later.
 LARGEST = 4 << 20
@@ -122,6 +123,9 @@ def search_files(
 def _closure() -> list[Path]:
     if not SYSTEM.exists():
         return []
+    if not SYSTEM.resolve().is_relative_to(STORE):
+        # A host without NixOS: a system is a folder of its own, see the lab.
+        return [SYSTEM.resolve()]
     try:
         done = subprocess.run(
             ["nix-store", "--query", "--requisites", str(SYSTEM)],
@@ -131,7 +135,7 @@ def _closure() -> list[Path]:
         )
     except FileNotFoundError:
         # A system without Nix's tools has nothing in its store but itself.
-        return [Path("/nix/store")]
+        return [STORE]
     except (OSError, subprocess.CalledProcessError) as error:
         raise FieldlineError(
             "Mend the Nix store of this host: what the running system consists of is not known.",
