@@ -11,7 +11,7 @@ let
     overlay
     ;
   units = import ./units.nix;
-  clusterId = import ./cluster-id.nix;
+  clusterId = import ./cluster-id.nix "${site.influxdb.organization} ${host.name}";
 
   here = plant.has "kafka" host;
   directory = "/var/lib/apache-kafka";
@@ -110,7 +110,7 @@ let
 in
 {
   # What a NixOS module needs apart from the files.
-  clusterId = clusterId "${site.influxdb.organization} ${host.name}";
+  inherit clusterId;
   inherit jvmOptions directory;
 
   files = optionalAttrs here {
@@ -134,7 +134,7 @@ in
           arguments = [
             "format"
             "--cluster-id"
-            (clusterId "${site.influxdb.organization} ${host.name}")
+            clusterId
             "--config"
             configuration
             "--ignore-formatted"

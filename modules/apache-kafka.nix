@@ -22,7 +22,7 @@ in
   config = lib.mkIf here {
     assertions = [
       {
-        assertion = lib.versionAtLeast version "4.1" || lib.hasSuffix "stub" version;
+        assertion = lib.versionAtLeast version "4.1";
         message = "fieldline.apache-kafka.package: Kafka ${version} knows neither the settings nor the metadata of 4.1; take pkgs.apacheKafka_4_1 or a newer one";
       }
     ];

@@ -55,9 +55,24 @@ def tree() -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     # Hard links: 24 MB of files that nobody changes.
     shutil.copytree(TREE, folder, symlinks=True, copy_function=_link)
-    target = folder / ".nix-eval" / "names.json"
-    target.unlink()
-    target.write_text(json.dumps(names))
+    parts = folder / ".nix-eval"
+    # The tool's own files are links, and would look for their siblings where they lead.
+    for link in parts.glob("*.nix"):
+        text = link.read_text()
+        link.unlink()
+        link.write_text(text)
+    (parts / "names.json").unlink()
+    (parts / "names.json").write_text(json.dumps(names))
+    versions = {
+        name: entry["version"]
+        for name, entry in exceptions["packages"].items()
+        if "version" in entry
+    }
+    (parts / "versions.nix").rename(parts / "tool-versions.nix")
+    (parts / "versions.nix").write_text(
+        "let tool = import ./tool-versions.nix; in tool // {"
+        f" version = tool.version // builtins.fromJSON ''{json.dumps(versions)}''; }}\n"
+    )
     return folder
 
 

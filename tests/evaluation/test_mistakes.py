@@ -206,6 +206,10 @@ MISTAKES = {
         replace("flake.nix", "secrets = ./secrets;", "secrets = ./tests/fixtures/secrets/secrets;"),
         r"fieldline\.secrets: .*can be read with the public key of Fieldline's tests",
     ),
+    "Kafka that is too old": Mistake(
+        module("fieldline.apache-kafka.package = pkgs.apacheKafka;"),
+        r"fieldline\.apache-kafka\.package: Kafka 3\.7\.1 knows neither",
+    ),
     "Grafana without a data source": Mistake(
         module(
             "fieldline.grafana.package = lib.mkForce"

@@ -17,29 +17,12 @@ from fieldline.secrets.readers import readers_of
 from fieldline.secrets.sops import Sops, decrypt_with
 from fieldline.secrets.tools import Tools
 
+from .secrets_files import all_values, content, read
+
 Plant = Callable[..., Keeper]
 
 DB = "console-password-hash a-password b-token"
 HASH = "console-password-hash"
-
-
-def read(keeper: Keeper, file: str) -> dict[str, str]:
-    return Sops(keeper.tools, keeper.key_file).decrypt(keeper.tree.path(file))
-
-
-def all_values(keeper: Keeper) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for file in keeper.tree.files():
-        found |= read(keeper, file)
-    return found
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def host_key(keeper: Keeper, host: str) -> str:

@@ -11,33 +11,15 @@ import pytest
 from fieldline.errors import FieldlineError
 from fieldline.secrets import tree
 from fieldline.secrets.keep import Keeper, Request
-from fieldline.secrets.sops import Sops
 from fieldline.secrets.tools import Tools
 from fieldline.secrets.tree import COMMIT, STAGE, Tree
+
+from .secrets_files import all_values, content
 
 Plant = Callable[..., Keeper]
 
 DB = "console-password-hash a-password b-token"
 HASH = "console-password-hash"
-
-
-def read(keeper: Keeper, file: str) -> dict[str, str]:
-    return Sops(keeper.tools, keeper.key_file).decrypt(keeper.tree.path(file))
-
-
-def all_values(keeper: Keeper) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for file in keeper.tree.files():
-        found |= read(keeper, file)
-    return found
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def test_a_changed_ciphertext_is_noticed(plant: Plant) -> None:
