@@ -8,29 +8,12 @@ let
     hashString
     substring
     ;
+  inherit (import ./util.nix) hexDigits;
   alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-  digits = {
-    "0" = 0;
-    "1" = 1;
-    "2" = 2;
-    "3" = 3;
-    "4" = 4;
-    "5" = 5;
-    "6" = 6;
-    "7" = 7;
-    "8" = 8;
-    "9" = 9;
-    a = 10;
-    b = 11;
-    c = 12;
-    d = 13;
-    e = 14;
-    f = 15;
-  };
   # The first digit is fixed: an id must not begin with "-", which command lines take for an option.
   # One digit of zeros after the 32 makes 33, eleven times three: three hex digits are two characters.
   hex = "4${substring 0 31 (hashString "sha256" "fieldline ${name}")}0";
-  digit = i: digits.${substring i 1 hex};
+  digit = i: hexDigits.${substring i 1 hex};
   characters =
     i:
     let

@@ -14,26 +14,12 @@ let
     stringLength
     ;
   text = import ./text.nix;
+  util = import ./util.nix;
 
   powers = genList (n: foldl' (power: _: power * 2) 1 (genList (_: null) n)) 17;
 
-  hexDigits = {
-    "0" = 0;
-    "1" = 1;
-    "2" = 2;
-    "3" = 3;
-    "4" = 4;
-    "5" = 5;
-    "6" = 6;
-    "7" = 7;
-    "8" = 8;
-    "9" = 9;
-    a = 10;
-    b = 11;
-    c = 12;
-    d = 13;
-    e = 14;
-    f = 15;
+  # An address may be written in capitals too.
+  hexDigits = util.hexDigits // {
     A = 10;
     B = 11;
     C = 12;

@@ -12,6 +12,25 @@ let
     ;
 in
 rec {
+  hexDigits = {
+    "0" = 0;
+    "1" = 1;
+    "2" = 2;
+    "3" = 3;
+    "4" = 4;
+    "5" = 5;
+    "6" = 6;
+    "7" = 7;
+    "8" = 8;
+    "9" = 9;
+    a = 10;
+    b = 11;
+    c = 12;
+    d = 13;
+    e = 14;
+    f = 15;
+  };
+
   ceilDiv = a: b: (a + b - 1) / b;
   max = a: b: if a > b then a else b;
   min = a: b: if a < b then a else b;
