@@ -28,6 +28,16 @@ let
         inherit (declared.topics.opc) partitions;
         cleanup_policy = "compact";
       };
+      # How many values of each hour are where, and what is to be read again: a few records a minute, in
+      # the order in which they were found.
+      ${plant.names.ledger} = {
+        partitions = 1;
+        inherit (declared.topics.opc) retention_ms;
+      };
+      ${plant.names.refill} = {
+        partitions = 1;
+        inherit (declared.topics.opc) retention_ms;
+      };
     };
 
   kafka = util.optionalAttrs (plant.kafkaHost != null) (

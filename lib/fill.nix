@@ -125,6 +125,8 @@ in
     opc_server = site.metrics.opc-server or 9101;
     stream_model = site.metrics.stream-model or 9102;
     telegraf = site.metrics.telegraf or 9103;
+    gap_filler = site.metrics.gap-filler or 9104;
+    ledger = site.metrics.ledger or 9105;
   };
 
   inherit collectors;

@@ -71,13 +71,16 @@ rec {
   metrics = {
     opc-server = site.metrics.opc_server;
     stream-model = site.metrics.stream_model;
-    inherit (site.metrics) telegraf;
+    gap-filler = site.metrics.gap_filler;
+    inherit (site.metrics) telegraf ledger;
   };
 
   names = {
     site = "/etc/fieldline/site.toml";
     deadLetter = "opc.dead-letter";
     changelog = "model.changelog";
+    ledger = "opc.ledger";
+    refill = "opc.refill";
   };
 
   inherit util;

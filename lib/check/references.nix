@@ -213,6 +213,14 @@ let
         ++ when (is "collector" || is "writer") {
           key = "metrics.telegraf";
           port = site.metrics.telegraf;
+        }
+        ++ when (is "collector") {
+          key = "metrics.gap-filler";
+          port = site.metrics.gap_filler;
+        }
+        ++ when (is "influxdb") {
+          key = "metrics.ledger";
+          port = site.metrics.ledger;
         };
       check =
         state: want:

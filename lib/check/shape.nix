@@ -384,6 +384,8 @@ table {
         opc-server = port;
         stream-model = port;
         telegraf = port;
+        gap-filler = port;
+        ledger = port;
       };
     };
   };

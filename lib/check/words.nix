@@ -85,8 +85,12 @@ let
       );
   topicName =
     text
-      "a name of small letters, digits, \".\" and \"-\", not ending in \".dead-letter\" or \".changelog\""
-      (value: matches 100 "[a-z][a-z0-9.-]*" value && match ".*\\.(dead-letter|changelog)" value == null);
+      "a name of small letters, digits, \".\" and \"-\", not ending in \".dead-letter\", \".changelog\", \".ledger\" or \".refill\""
+      (
+        value:
+        matches 100 "[a-z][a-z0-9.-]*" value
+        && match ".*\\.(dead-letter|changelog|ledger|refill)" value == null
+      );
   unit = pattern 24 "[^[:cntrl:]\"\\$`{}',=]*" "at most 24 bytes, without quotes, braces and commas";
   isAddress = value: net.parse value != null;
   address = text "an IPv4 or IPv6 address" isAddress;

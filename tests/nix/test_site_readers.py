@@ -206,12 +206,14 @@ JUNK: list[Any] = [
     "replay", "sysfs", "random-walk", "../a.csv", "{asset}.csv", "/sys/{variable}", "/", "//",
     "opc.tcp://a", "opc.tcp://[::1]:1/a", "opc.tcp://[1::2::3]", "opc.tcp://a:0", "opc.tcp://a:65536",
     "kafka", "collector", "grafana", "writer", "influxdb", "opc-server", "stream-model", "vbox",
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI", "a.dead-letter", "a.changelog", "pool.ntp.org",
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI", "a.dead-letter", "a.changelog", "a.ledger",
+    "pool.ntp.org",
     [], [1], ["x"], ["x", "x"], [[]], [{}], [0, 1], [1, 0], [0.5, 1.5], ["i=1"],
     {}, {"x": 1}, {"kind": "sysfs"}, {"kind": "x"}, {"host": "opc"}, {"endpoint": "opc.tcp://a"},
     {"": ""}, {"a b": 1.5}, {"é": []},
 ]  # fmt: skip
 
+SERVICES = ["opc-server", "stream-model", "telegraf", "gap-filler", "ledger"]
 NAMES = ["x", "opc", "db", "model", "port", "unit", "kind", "source", "namespace", "host",
          "endpoint", "collector", "buffer", "nodes", "memory", "A b", "", "é", "x.y", "a\\b",
          "tab\t", "q\"", "Quality", "else", "[key]", "a" * 70, "a" * 256]  # fmt: skip
@@ -276,12 +278,12 @@ def _likely(site: dict[str, Any], chooser: random.Random) -> None:
     """Values of the right form, which only the second stage may refuse."""
     hosts, servers = list(site["hosts"].values()), list(site["servers"].values())
     asset, server = chooser.choice(site["assets"]), chooser.choice(servers)
-    port = chooser.choice([22, 3000, 4840, 8086, 9092, 9093, 9101, 9102, 9103])
+    port = chooser.choice([22, 3000, 4840, 8086, 9092, 9093, 9101, 9102, 9103, 9104, 9105])
     target, key, value = chooser.choice([
         (site, "collection", {"outage": "7d"}),
         (site, "collection", {"buffer": chooser.choice([1000, 4500, 10**6, 10**8])}),
         (site, "kafka", {"port": port}),
-        (site, "metrics", {chooser.choice(["opc-server", "stream-model", "telegraf"]): port}),
+        (site, "metrics", {chooser.choice(SERVICES): port}),
         (site["influxdb"], "port", port),
         (site["network"], "prefix", chooser.choice([8, 28, 30, 31, 64, 126])),
         (site["network"], "gateway", chooser.choice(hosts)["address"]),

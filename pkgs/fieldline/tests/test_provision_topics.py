@@ -14,6 +14,8 @@ from fieldline.provision.report import Action, Waiting, show
 from fieldline.provision.topics import (
     CHANGELOG,
     DEAD_LETTER,
+    LEDGER,
+    REFILL,
     DeclaredTopic,
     declared_topics,
     ensure_topics,
@@ -55,7 +57,7 @@ async def test_missing_topics_are_created_and_then_left_alone() -> None:
     admin = MemoryAdmin()
     declared = declared_topics(SITE)
     first = await ensure_topics(admin, declared)
-    names = ["opc", "model", DEAD_LETTER, CHANGELOG]
+    names = ["opc", "model", DEAD_LETTER, CHANGELOG, LEDGER, REFILL]
     assert outcomes(first) == dict.fromkeys(names, "created")
     assert admin.topics[DEAD_LETTER][0] == 1
     details = {action.name: action.detail for action in first}

@@ -73,6 +73,14 @@ in
         partitions = 4;
         cleanup_policy = "compact";
       };
+      "opc.ledger" = {
+        partitions = 1;
+        retention_ms = 604800000;
+      };
+      "opc.refill" = {
+        partitions = 1;
+        retention_ms = 604800000;
+      };
     };
   };
   "influxdb" = {

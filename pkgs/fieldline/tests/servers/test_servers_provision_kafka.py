@@ -10,7 +10,14 @@ import pytest
 from fieldline.errors import FieldlineError
 from fieldline.provision.kafka_admin import KafkaAdmin, connect
 from fieldline.provision.report import Action
-from fieldline.provision.topics import CHANGELOG, DEAD_LETTER, declared_topics, ensure_topics
+from fieldline.provision.topics import (
+    CHANGELOG,
+    DEAD_LETTER,
+    LEDGER,
+    REFILL,
+    declared_topics,
+    ensure_topics,
+)
 from fieldline.service import ServiceError
 from fieldline.site import Site, load_site
 
@@ -37,7 +44,7 @@ async def ensure(bootstrap: str, site: Site) -> dict[str, str]:
 
 
 async def test_topics_are_created_once_and_follow_the_site(kafka: Any) -> None:
-    names = ["opc", "model", DEAD_LETTER, CHANGELOG]
+    names = ["opc", "model", DEAD_LETTER, CHANGELOG, LEDGER, REFILL]
     assert await ensure(kafka.bootstrap, declared()) == dict.fromkeys(names, "created")
     assert await ensure(kafka.bootstrap, declared()) == dict.fromkeys(names, "unchanged")
     client = await connect(kafka.bootstrap, 30, lambda _passed, _cause: None)
@@ -48,6 +55,8 @@ async def test_topics_are_created_once_and_follow_the_site(kafka: Any) -> None:
             "model": 4,
             DEAD_LETTER: 1,
             CHANGELOG: 4,
+            LEDGER: 1,
+            REFILL: 1,
         }
         configs = await admin.configs(["opc"])
         assert configs["opc"]["message.timestamp.type"] == "LogAppendTime"
@@ -61,6 +70,8 @@ async def test_topics_are_created_once_and_follow_the_site(kafka: Any) -> None:
             # It is kept as long as opc.
             DEAD_LETTER: "changed",
             CHANGELOG: "unchanged",
+            LEDGER: "changed",
+            REFILL: "changed",
         }
         configs = await admin.configs(["opc"])
         assert configs["opc"]["retention.ms"] == "3600000"

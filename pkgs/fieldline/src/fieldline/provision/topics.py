@@ -17,6 +17,8 @@ from fieldline.site import Site
 
 DEAD_LETTER = "opc.dead-letter"
 CHANGELOG = "model.changelog"
+LEDGER = "opc.ledger"
+REFILL = "opc.refill"
 
 # KRaft brings a change from the controller to the broker in ms, on a busy host in seconds.
 _SHOWN_SECONDS = 30.0
@@ -52,7 +54,7 @@ class TopicAdmin(Protocol):
 
 
 def declared_topics(site: Site) -> tuple[DeclaredTopic, ...]:
-    """The site's topics in their order, the dead letters of `opc`, the state of the models."""
+    """The site's topics in their order, and those that belong to the services."""
     topics = [
         DeclaredTopic(topic.name, topic.partitions, _configs(topic.retention_ms))
         for topic in site.topics.values()
@@ -61,6 +63,9 @@ def declared_topics(site: Site) -> tuple[DeclaredTopic, ...]:
     topics.append(DeclaredTopic(DEAD_LETTER, 1, _configs(site.topics["opc"].retention_ms)))
     # The state of each partition of `opc` is in the partition of the same number.
     topics.append(DeclaredTopic(CHANGELOG, site.topics["opc"].partitions, _COMPACTED))
+    # A few records a minute, read in the order in which they were found: one partition.
+    kept = _configs(site.topics["opc"].retention_ms)
+    topics += [DeclaredTopic(name, 1, kept) for name in (LEDGER, REFILL)]
     return tuple(topics)
 
 
@@ -185,7 +190,7 @@ def _other_partitions(
     for topic in wrong:
         name, has = topic.name, existing[topic.name]
         lines.append(f"Topic {name} has {has}, declared: {topic.partitions}.")
-        if name not in (DEAD_LETTER, CHANGELOG):
+        if name not in (DEAD_LETTER, CHANGELOG, LEDGER, REFILL):
             lines.append(f"  To keep it: set topics.{name}.partitions = {has} in site.toml.")
     lines.append(
         "To have the declared number, the topic must be made anew: stop Telegraf on the "

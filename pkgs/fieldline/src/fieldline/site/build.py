@@ -96,6 +96,8 @@ def build(site: SiteTable, path: Path) -> model.Site | list[Finding]:
             opc_server=site.metrics.opc_server,
             stream_model=site.metrics.stream_model,
             telegraf=site.metrics.telegraf,
+            gap_filler=site.metrics.gap_filler,
+            ledger=site.metrics.ledger,
         ),
         path=path,
     )

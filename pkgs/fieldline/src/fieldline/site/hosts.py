@@ -192,6 +192,10 @@ def check_ports(site: SiteTable) -> Iterator[Finding]:
             ports.append((("metrics", "stream-model"), site.metrics.stream_model))
         if "collector" in roles or "writer" in roles:
             ports.append((("metrics", "telegraf"), site.metrics.telegraf))
+        if "collector" in roles:
+            ports.append((("metrics", "gap-filler"), site.metrics.gap_filler))
+        if "influxdb" in roles:
+            ports.append((("metrics", "ledger"), site.metrics.ledger))
         taken = {SSH: "ssh"}
         for key, port in ports:
             if port in taken:

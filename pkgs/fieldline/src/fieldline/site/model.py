@@ -204,6 +204,8 @@ class Metrics:
     opc_server: int
     stream_model: int
     telegraf: int
+    gap_filler: int
+    ledger: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -302,6 +302,10 @@ class MetricsTable(Table):
     """The port of stream-model."""
     telegraf: Port = 9103
     """The port of Telegraf."""
+    gap_filler: Port = Field(default=9104, alias="gap-filler")
+    """The port of gap-filler."""
+    ledger: Port = 9105
+    """The port of ledger."""
 
 
 class SiteTable(Table):

@@ -77,8 +77,8 @@ TopicName = Annotated[
     str,
     Text(
         "[a-z][a-z0-9.-]{0,99}",
-        'a name such as "opc", not ending in ".dead-letter" or ".changelog"',
-        also=lambda text: not text.endswith((".dead-letter", ".changelog")),
+        'a name such as "opc", not ending in ".dead-letter", ".changelog", ".ledger" or ".refill"',
+        also=lambda text: not text.endswith((".dead-letter", ".changelog", ".ledger", ".refill")),
     ),
 ]
 Unit = Annotated[
