@@ -11,13 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from fieldline.record import RecordVariable, RecordWriter, record_routes
+from fieldline.record import (
+    Archive,
+    Damage,
+    RecordVariable,
+    RecordWriter,
+    record_routes,
+    size_bytes,
+)
 from fieldline.service import EXIT_CONFIGURATION, HttpServer, Notifier, ServiceError
 from fieldline.site import load_site
 
 from opc_server.clock import Clock, SystemClock, TimeSync, always_synchronized
 from opc_server.endpoint import Endpoint
 from opc_server.engine import Engine
+from opc_server.flusher import Flusher
+from opc_server.history import History
 from opc_server.metrics import Metrics
 from opc_server.points import Point, own_server, points_of
 from opc_server.publisher import Publisher
@@ -27,13 +36,11 @@ _log = structlog.get_logger("opc-server")
 
 # Values recorded before the stop are still published, if that takes no longer.
 DRAIN_S = 1.0
-# What docs/site.md says of a server without `record`: one day.
-RECORD_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the command line says; addresses are (address, port)."""
+    """What the command line says; addresses are (address, port), `witness` a directory."""
 
     site: Path
     server: str
@@ -41,6 +48,7 @@ class Settings:
     listen: tuple[str, int]
     metrics: tuple[str, int]
     require_time_sync: bool
+    witness: Path | None = None
 
 
 class Service:
@@ -77,20 +85,40 @@ class Service:
         points = points_of(site, settings.server)
         sources = build_sources(points, site.path.parent, declared.seed, metrics.source_errors.inc)
         http = self._open_http()
-        record = self._open_record([point.recorded for point in points], declared.record_ms)
+        # Each own server has both.
+        kept_ms, flush_ms = declared.record_ms or 0, declared.record_flush_ms or 0
+        variables = [point.recorded for point in points]
+        record = _open_record("--state", self._record_directory, variables, kept_ms)
+        witness = None
+        if settings.witness is not None:
+            witness = _open_record("--witness", settings.witness, variables, kept_ms)
         publisher = Publisher(self.endpoint.server, points, self._clock.wall_ns, self._completed)
         synchronized = TimeSync(self._clock) if settings.require_time_sync else always_synchronized
-        engine = Engine(sources, record, publisher, self._clock, synchronized, metrics)
+        flusher = Flusher(record, flush_ms, metrics)
+        archive = Archive(self._record_directory, variables, self._damaged)
+        history = History(self.endpoint.server, points, archive, metrics)
+        engine = Engine(
+            sources,
+            record,
+            publisher,
+            self._clock,
+            synchronized,
+            metrics,
+            witness,
+            flusher.recorded,
+        )
         self._engine = engine
         metrics.variables.set(len(points))
         metrics.sessions.set_function(self.endpoint.sessions)
+        metrics.record_disk.set_function(lambda: size_bytes(self._record_directory))
         http.start()
+        flusher.start()
         # The address space is there to stay: the garbage collector need not look through it again
         # and again, neither while it grows (a third of the time), nor later (tens of ms at once).
         gc.disable()
         try:
             # A start takes seconds on a small machine, and can be stopped too.
-            await _first_of(stop.wait(), self._serve(points, publisher, engine, ready))
+            await _first_of(stop.wait(), self._serve(points, publisher, engine, history, ready))
         finally:
             self._notifier.stopping()
             with suppress(TimeoutError):
@@ -98,7 +126,10 @@ class Service:
                     await publisher.drain()
             await publisher.stop()
             await self.endpoint.stop()
+            await asyncio.to_thread(flusher.stop)
             record.close()
+            if witness is not None:
+                witness.close()
             await asyncio.to_thread(http.stop)
             gc.enable()
             gc.unfreeze()
@@ -109,10 +140,12 @@ class Service:
         points: Sequence[Point],
         publisher: Publisher,
         engine: Engine,
+        history: History,
         ready: Callable[[], None] | None,
     ) -> None:
         """Build the address space, have a value for each variable, open the endpoint, tick."""
-        await self.endpoint.build(points)
+        history.check()
+        await self.endpoint.build(points, history)
         publisher.start(engine.periods_ns)
         await _first_of(engine.first(), publisher.failed())
         gc.freeze()
@@ -131,23 +164,19 @@ class Service:
             ready()
         await _first_of(engine.run(), publisher.failed())
 
+    def _damaged(self, damage: Damage) -> None:
+        self.metrics.record_damages.labels(damage.kind).inc()
+        _log.error(
+            "a file of the record is damaged; what can be read of it is served",
+            file=damage.file,
+            kind=damage.kind,
+            cause=damage.cause,
+        )
+
     def _completed(self, _tick: Tick) -> None:
         self.metrics.ticks.inc()
         if self._engine is not None and self._engine.alive():
             self._notifier.progress()
-
-    def _open_record(
-        self, variables: Sequence[RecordVariable], record_ms: int | None
-    ) -> RecordWriter:
-        try:
-            return RecordWriter(self._record_directory, variables, record_ms or RECORD_MS)
-        except OSError as error:
-            raise ServiceError(
-                f"The record cannot be kept in {self._record_directory}. Give --state a directory "
-                "that this user may write to.",
-                str(error),
-                code=EXIT_CONFIGURATION,
-            ) from error
 
     def _open_http(self) -> HttpServer:
         address, port = self._settings.metrics
@@ -165,6 +194,21 @@ class Service:
                 str(error),
             ) from error
         return self.http
+
+
+def _open_record(
+    option: str, directory: Path, variables: Sequence[RecordVariable], kept_ms: int
+) -> RecordWriter:
+    """The record in `directory`, which `option` of the command line has named."""
+    try:
+        return RecordWriter(directory, variables, kept_ms)
+    except OSError as error:
+        raise ServiceError(
+            f"The record cannot be kept in {directory}. Give {option} a directory that this user "
+            "may write to.",
+            str(error),
+            code=EXIT_CONFIGURATION,
+        ) from error
 
 
 async def _first_of(*works: Coroutine[Any, Any, object]) -> None:

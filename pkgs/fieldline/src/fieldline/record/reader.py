@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from fieldline.record.format import (
     RecordTable,
     RecordVariable,
     decode_header,
+    is_entry,
     may_hold,
+    segment_begin,
 )
 
 
@@ -22,14 +25,17 @@ class TableBuilder:
     """Gathers the entries of several segments, whose lists of variables may differ."""
 
     def __init__(self, since_ns: int | None = None, until_ns: int | None = None) -> None:
-        self._since = 1 if since_ns is None else max(since_ns, 1)
+        self._since = since_ns
         self._until = until_ns
         self._known: dict[RecordVariable, int] = {}
         self._parts: list[tuple[NDArray[np.uint32], NDArray[np.void]]] = []
 
-    def add(self, segment: bytes) -> None:
-        """Take one segment's entries; what is cut short at its end is left out.
+    def add(self, segment: bytes, begin_ns: int | None = None) -> None:
+        """Take one segment's entries; what is cut short or cannot be an entry is left out.
 
+        Args:
+            segment: its bytes.
+            begin_ns: the time in its name, if it has one.
         Raises:
             RecordFormatError: these bytes are no segment.
         """
@@ -39,7 +45,9 @@ class TableBuilder:
         variables, offset = header
         count = (len(segment) - offset) // ENTRY.itemsize
         entries = np.frombuffer(segment, ENTRY, count, offset)
-        wanted = (entries["time"] >= self._since) & (entries["variable"] < len(variables))
+        wanted = is_entry(entries, len(variables), begin_ns)
+        if self._since is not None:
+            wanted &= entries["time"] >= self._since
         if self._until is not None:
             wanted &= entries["time"] < self._until
         if not wanted.all():
@@ -78,7 +86,11 @@ def read(
     builder = TableBuilder(since_ns, until_ns)
     for segment in segments:
         try:
-            builder.add(segment.read_bytes() if isinstance(segment, Path) else segment)
+            if isinstance(segment, Path):
+                named = SEGMENT_NAME.fullmatch(segment.name)
+                builder.add(segment.read_bytes(), segment_begin(segment.name) if named else None)
+            else:
+                builder.add(segment)
         except FileNotFoundError:
             continue
     return builder.table()
@@ -87,6 +99,16 @@ def read(
 def list_segments(directory: Path) -> list[Path]:
     """The segments in a record's directory, by the time of their begin."""
     return sorted(path for path in directory.iterdir() if SEGMENT_NAME.fullmatch(path.name))
+
+
+def size_bytes(directory: Path) -> int:
+    """How many bytes a record's segments have; 0 where there is no record."""
+    total = 0
+    with suppress(OSError):
+        for path in list_segments(directory):
+            with suppress(OSError):  # Its time was over just now.
+                total += path.stat().st_size
+    return total
 
 
 def read_directory(
