@@ -56,6 +56,11 @@ nix-eval: install  ## evaluate every host, image, package and VM test with real 
 options: install  ## write docs/options.md from the NixOS modules (needs what nix-eval needs)
 	@$(BIN)/python tests/evaluation/options.py docs/options.md
 
+NAME ?=
+.PHONY: bench
+bench: prepare  ## measure everything, or NAME=…: keeps results and writes bench/README.md
+	@$(BIN)/python bench/run.py $(NAME)
+
 .PHONY: test
 test: prepare check  ## everything, on real servers and lab hosts (asks for root)
 	@$(BIN)/pytest -q -m "servers or kafka" $(wildcard pkgs/*/tests)

@@ -183,11 +183,11 @@ async def drained(
 
 
 class Kafka:
-    """A broker for all measurements; cpus: where it may run."""
+    """A broker for all measurements; cpus: where it may run; settings: further properties."""
 
-    def __init__(self, folder: Path, cpus: set[int]) -> None:
+    def __init__(self, folder: Path, cpus: set[int], settings: str = "") -> None:
         self._folder = folder
-        self._kafka = RealKafka(folder)
+        self._kafka = RealKafka(folder, settings)
         own = os.sched_getaffinity(0)
         os.sched_setaffinity(0, cpus)
         self._kafka.start()

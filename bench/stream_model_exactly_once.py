@@ -6,7 +6,8 @@ Prints one JSON object. A Kafka from the parts' cache runs in a temporary folder
 job under test on the other. Inputs are Telegraf's JSON of three variables arriving 40:4:1, two
 results per input. A rate counts from the first committed result to the last, as a reader of
 committed records sees them; `inputs_per_cpu_s` is what one whole core would do, which tells more
-where other work shares the machine. quixstreams is installed into a scratch environment.
+where other work shares the machine. quixstreams is installed into a scratch environment; kcat is
+Debian's (`apt-get install kcat`).
 """
 
 from __future__ import annotations
@@ -247,14 +248,29 @@ def quix_python(folder: Path) -> str:
     return python
 
 
+def fetched(place: Place, count: int) -> Figures:
+    """The limit: kcat fetches the same input and does nothing with it."""
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, JOB)
+    begin = time.perf_counter()
+    argv = ["kcat", "-C", "-b", place.address, "-t", place.topics.input, "-o", "beginning"]
+    subprocess.run([*argv, "-e", "-q"], check=True, stdout=subprocess.DEVNULL)
+    seconds = time.perf_counter() - begin
+    os.sched_setaffinity(0, own)
+    return {"inputs_per_s": round(count / seconds), "seconds": round(seconds, 2)}
+
+
 async def rounds(kafka: Kafka, made: Sequence[Message], count: int, quix: str) -> Figures:
     """One asset, one partition: ours and the peers, in turns."""
-    found: dict[str, list[Figures]] = {"exactly_once": [], "plain": [], "quixstreams": []}
+    found: dict[str, list[Figures]] = {
+        "exactly_once": [], "plain": [], "quixstreams": [], "kcat": []
+    }  # fmt: skip
     for _ in range(count):
         place = kafka.place(1, 1)
         await place.create()
         await place.fill(made)
         found["exactly_once"].append(await drain(place, made, [service(place, JOB)]))
+        found["kcat"].append(fetched(place, len(made)))
         for name, python, part in (
             ("plain", sys.executable, made[: len(made) // 60]),
             ("quixstreams", quix, made[: len(made) // 5]),
@@ -271,7 +287,7 @@ async def rounds(kafka: Kafka, made: Sequence[Message], count: int, quix: str) -
     ratios = {
         name: round(ours / statistics.median(float(str(f["inputs_per_cpu_s"])) for f in figures), 1)
         for name, figures in found.items()
-        if figures and name != "exactly_once"
+        if figures and name not in ("exactly_once", "kcat")
     }
     return {**found, "times_faster_per_cpu_s_than": ratios}
 
@@ -302,6 +318,8 @@ async def main(options: argparse.Namespace, folder: Path) -> Figures:
             scaling.append(await drain(place, many, jobs))
         figures["10000_assets"] = scaling[0]
         figures["10000_assets_two_instances"] = scaling[1]
+        rates = [float(str(one["inputs_per_s"])) for one in scaling]
+        figures["two_instances_times"] = round(rates[1] / rates[0], 2)
         figures["latency_10000_assets"] = await latency(
             kafka.place(10_000, 4), 10_000, 30_000, 1000
         )

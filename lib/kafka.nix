@@ -85,9 +85,10 @@ let
     # Only closed segments are deleted: by default after a week, so that "7d" would mean 14. An eighth
     # of the shortest retention keeps that excess small; a day at most, a minute at least.
     "log.roll.ms" = clamp 60000 day (shortestRetention / 8);
-    # There is no replica to survive a power cut, so acknowledged records are on disk within a second.
-    "log.flush.interval.ms" = 1000;
-    "log.flush.scheduler.interval.ms" = 1000;
+    # There is no replica to survive a power cut, so what is acknowledged is on disk: whoever has sent a
+    # record forgets it then, and offsets, state and transactions are of one moment. Kafka's default
+    # leaves it to the kernel, half a minute later. What it costs: docs/decisions/0020.
+    "log.flush.interval.messages" = 1;
     # The compactor's table of keys. Its default of 128 MiB is a quarter of the heap; 16 MiB hold
     # 700,000 keys, and a changelog has one for each asset and some thousands for its entries.
     "log.cleaner.dedupe.buffer.size" = 16777216;

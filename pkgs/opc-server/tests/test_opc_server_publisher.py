@@ -14,7 +14,8 @@ import pytest
 from asyncua import ua
 from opc_server import publisher as publisher_module
 from opc_server.opcua import at, status_code
-from opc_server.publisher import Batch, PublishedValue, Publisher
+from opc_server.published import PublishedValue
+from opc_server.publisher import Batch, Publisher
 from opc_server.sources import Tick
 from opc_server.status import BAD_SENSOR_FAILURE, GOOD
 

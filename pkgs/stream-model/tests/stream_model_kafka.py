@@ -66,9 +66,13 @@ def free_ports(count: int) -> list[int]:
 
 
 class RealKafka:
-    """A broker that can be stopped and started again on the same port with the same log."""
+    """A broker that can be stopped and started again on the same port with the same log.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        settings: further lines of its server.properties.
+    """
+
+    def __init__(self, folder: Path, settings: str = "") -> None:
         self.port, controller = free_ports(2)
         self.address = f"127.0.0.1:{self.port}"
         self._folder = folder
@@ -76,7 +80,7 @@ class RealKafka:
         self._process: subprocess.Popen[bytes] | None = None
         self._settings = folder / "server.properties"
         self._settings.write_text(
-            _PROPERTIES.format(port=self.port, controller=controller, folder=folder)
+            _PROPERTIES.format(port=self.port, controller=controller, folder=folder) + settings
         )
         logging = folder / "log4j2.properties"
         logging.write_text(

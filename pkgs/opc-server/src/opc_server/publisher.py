@@ -1,8 +1,4 @@
-"""Publishing: values from NumPy into OPC UA variables, in small pieces.
-
-Cost per value and subscribed client, measured: 110 µs with asyncua's DataValue, 40 µs with
-`PublishedValue`, since asyncua copies each value deeply for each subscription.
-"""
+"""Publishing: values from NumPy into OPC UA variables, in small pieces."""
 
 from __future__ import annotations
 
@@ -16,6 +12,7 @@ from asyncua import ua
 
 from opc_server.opcua import AttributeIds, Server, at, status_code
 from opc_server.points import Point
+from opc_server.published import PublishedValue, PublishedVariant
 from opc_server.sources import Indices, Statuses, Tick, Values
 from opc_server.status import BAD, SEVERITY
 
@@ -24,32 +21,6 @@ from opc_server.status import BAD, SEVERITY
 PIECE_S = 0.02
 # How many values are written between two looks at the clock.
 STRIDE = 32
-
-
-class PublishedValue(ua.DataValue):
-    """A DataValue that nobody changes, so that a copy of it is itself."""
-
-    __slots__ = ()
-
-    def __deepcopy__(self, memo: object) -> PublishedValue:
-        return self
-
-
-class PublishedVariant(ua.Variant):
-    """A value that differs from the one before it, also where the number is the same.
-
-    A client without a filter is told of changes of status and value only (OPC 10000-4, 7.22.2), and
-    Telegraf can't ask for new timestamps without a deadband, which drops equal values again. Here
-    each sample is an event of its own, and none may be missing downstream.
-    """
-
-    __slots__ = ()
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __hash__(self) -> int:
-        return id(self)
 
 
 class Codes(dict[int, ua.StatusCode]):
