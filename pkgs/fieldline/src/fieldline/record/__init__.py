@@ -2,6 +2,7 @@
 
 from fieldline.record.client import fetch_record
 from fieldline.record.format import RecordFormatError, RecordTable, RecordVariable
+from fieldline.record.newest import fetch_newest
 from fieldline.record.reader import read, read_directory
 from fieldline.record.routes import record_routes
 from fieldline.record.writer import RecordWriter
@@ -11,6 +12,7 @@ __all__ = [
     "RecordTable",
     "RecordVariable",
     "RecordWriter",
+    "fetch_newest",
     "fetch_record",
     "read",
     "read_directory",
