@@ -76,7 +76,9 @@ class Endpoint:
 def _failed(error: BaseException) -> Answer:
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
         return Answer("hangs", problem="takes a connection, but does not answer in time")
-    if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
+    # A refusal is of urllib3's class for timeouts, too.
+    refused = isinstance(error, urllib3.exceptions.NewConnectionError)
+    if isinstance(error, urllib3.exceptions.ConnectTimeoutError) and not refused:
         return Answer("silent", problem="unreachable: no answer in time")
     reach, words = _of_text(str(error))
     return Answer(reach, problem=f"unreachable: {words}")

@@ -114,12 +114,12 @@ class Models:
     def _keeps_up(self, model: DeclaredModel, result_ns: int) -> bool:
         """Whether the results are as new as the inputs that still come, which may be slow."""
         flowing = [i for i in model.inputs if i not in self._inputs]
-        times = [
-            max(self._variables.stored_ns(i) or 0, self._variables.kafka_ns(i)) for i in flowing
-        ]
-        newest = max(times, default=0)
         fastest = min(self._catalogue.variables[i].period_ms for i in flowing) * 10**6
-        return bool(result_ns) and newest - result_ns <= max(PERIODS * fastest, LEAST_NS)
+        limit = max(PERIODS * fastest, LEAST_NS)
+        newest = max(
+            max(self._variables.stored_ns(i) or 0, self._variables.kafka_ns(i)) for i in flowing
+        )
+        return newest - result_ns <= limit and self._evidence.now_ns - result_ns <= limit
 
     def _blame(self, model: DeclaredModel) -> Found:
         if self._whole is not None:

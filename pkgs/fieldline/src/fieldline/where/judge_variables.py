@@ -102,8 +102,8 @@ class Variables:
     def _servers_that_flow(self) -> set[str]:
         """Servers of which some variable is fresh in InfluxDB or in Kafka."""
         return {
-            self._catalogue.variables[i].server
-            for i in self._chosen
+            variable.server
+            for i, variable in enumerate(self._catalogue.variables)
             if self.is_fresh(i, self.stored_ns(i)) or self.is_fresh(i, self.kafka_ns(i))
         }
 
