@@ -169,7 +169,7 @@ def test_what_is_plain_already_or_not_known_stays() -> None:
     said = read_message(MODEL_WAITS)
     assert said.level == "warning"
     assert plain(said.text).text.startswith("Kafka at 192.168.0.10:9092 cannot be reached. Waiting")
-    assert said.text.endswith(": no answer for 10 s")
+    assert said.text.endswith("the network between. (no answer for 10 s)")
     assert plain("a new kind of fault") == Plain("a new kind of fault", "")
     assert len(plain("x" * 5000).text) == 300
 

@@ -413,6 +413,11 @@ def test_influxdb_that_does_not_answer(reach: Reach, code: str) -> None:
     assert (group.variables, group.models, group.since_ns) == (3, 2, None)
 
 
+def test_influxdb_is_down_and_kafka_cannot_be_read() -> None:
+    plant = Plant(store_problem="x", store_reach="refused")
+    assert said(plant.only()) == ("influxdb", "InfluxDB", "not-running")
+
+
 def test_influxdb_that_refuses_what_is_written() -> None:
     full = failed(
         '2026-11-25T00:05:58Z E! [outputs.influxdb_v2] failed to write metrics to bucket "dev": 500'
@@ -507,7 +512,7 @@ def test_what_cannot_be_seen_from_here_is_said_and_not_judged() -> None:
         broker=KafkaReading(problem="this host may not reach it", reach="unasked"),
     )
     found = plant.diagnosis()
-    assert (found.stopped, found.arriving) == ([], 0)
+    assert (found.stopped, found.arriving, found.seen_at) == ([], 0, "")
     assert found.unseen == [
         "InfluxDB: it answers on its own host only (db)",
         "Kafka: this host may not reach it",

@@ -9,7 +9,7 @@ from email.utils import formatdate
 
 import pytest
 from fieldline.service import HttpServer
-from fieldline.where.endpoint import Endpoint, _clock_ahead, _of_text, reach_of_port
+from fieldline.where.endpoint import Endpoint, _clock_ahead, reach_of_port, reach_of_text
 from prometheus_client import CollectorRegistry
 
 
@@ -82,7 +82,7 @@ def test_a_host_that_gives_no_sign_is_silent(monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_the_kernels_words(text: str, reach: str) -> None:
-    assert _of_text(text)[0] == reach
+    assert reach_of_text(text)[0] == reach
 
 
 def test_clocks_of_headers() -> None:

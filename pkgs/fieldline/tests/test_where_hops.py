@@ -259,23 +259,31 @@ def test_the_screen_says_what_stopped_where_since_when_and_why() -> None:
     for part in (
         "stopped at kafka opc since 2027-01-15 07:58:30 UTC, 90 s: 7 variables, 1 model",
         "(press0/Force, press1/Force, press2/Force, press3/Force, press4/Force and 3 more)",
-        "Kafka was stopped on db On db: start it.",
+        "Kafka was stopped on db. On db: start it.",
         "stopped at kafka opc, never had a value: 1 variable (",
         "note: its clock is ahead. Set it.",
         "not seen: the moon",
         "11 of 20 series arrive in InfluxDB",
     ):
         assert part in text, part
+    unseen = replace(snapshot().diagnosis or Diagnosis(NOW, "opc", 5, 0, ""), seen_at="")
+    assert "cannot be seen from this host" in shown(replace(snapshot(), diagnosis=unseen))
     assert "looking where" in shown(replace(snapshot(), diagnosis=None))
     assert "and 1 more groups" in shown(snapshot(), rows=5)
 
 
 def test_a_hop_shows_its_last_error() -> None:
-    error = LastError("its disk is full", "Free space.", NOW - 3 * 3600 * 10**9, "db")
-    seen = snapshot()
-    hops = [replace(hop, last_error=error) if hop.kind == "writer" else hop for hop in seen.hops]
-    text = shown(replace(seen, hops=hops))
-    assert "writer db, 3 h ago: its disk is full Free space." in text
+    def text(state: str, seconds: int) -> str:
+        error = LastError("its disk is full", "Free space.", NOW - seconds * 10**9, "db")
+        seen = snapshot()
+        hops = [h for h in seen.hops if h.kind != "writer"]
+        hops.append(Hop("writer", "db", state, last_error=error))
+        return shown(replace(seen, hops=hops))
+
+    assert "writer db, 60 s ago: its disk is full. Free space." in text(OK, 60)
+    assert "writer db, 50 min ago: its disk is full. Free space." in text("gone", 3000)
+    # What works again is shown without its past.
+    assert "its disk is full" not in text(OK, 3000)
 
 
 def test_a_snapshot_is_one_line_of_json_that_reads_back() -> None:

@@ -66,7 +66,7 @@ def read_message(line: str) -> Message:
         except msgspec.DecodeError:
             return _message("info", line)
         why = event.cause or event.error
-        return _message(event.level, f"{event.event}: {why}" if why else event.event)
+        return _message(event.level, _joined(event.event, why))
     if match := _TELEGRAF.match(line):
         return _message(match[1], match[2])
     if match := _KAFKA.match(line):
@@ -74,7 +74,7 @@ def read_message(line: str) -> Message:
     if match := _INFLUXDB.search(line):
         cause = _INFLUXDB_CAUSE.search(line)
         text = _unquoted(match[2])
-        return _message(match[1], f"{text}: {_unquoted(cause[1])}" if cause else text)
+        return _message(match[1], _joined(text, _unquoted(cause[1]) if cause else ""))
     if "Failed with result" in line or "Watchdog timeout" in line:
         return _message("error", line)
     return _message("info", line)
@@ -82,6 +82,12 @@ def read_message(line: str) -> Message:
 
 def _message(level: str, text: str) -> Message:
     return Message(_LEVELS.get(level.lower(), "info"), " ".join(text.split()))
+
+
+def _joined(text: str, why: str) -> str:
+    if not why:
+        return text
+    return f"{text} ({why})" if text.rstrip().endswith(".") else f"{text}: {why}"
 
 
 def _unquoted(text: str) -> str:

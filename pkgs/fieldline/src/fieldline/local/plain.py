@@ -77,6 +77,11 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
         "Nothing, if it does not go on.",
     ),
     (
+        r"outputs\.kafka.*circuit breaker is open|Error processing append operation on partition",
+        "Kafka has refused values for a moment; they are kept and sent again",
+        "Nothing, if it does not go on.",
+    ),
+    (
         r"outputs\.kafka.*(run out of available brokers|connection refused|EOF|i/o timeout)",
         "Kafka cannot be reached",
         _KAFKA,
@@ -135,6 +140,7 @@ _ROWS = tuple((re.compile(pattern), words, remedy) for pattern, words, remedy in
 _NOISE = re.compile(
     r"Strict environment variable handling|as already connected|Marking the coordinator dead|"
     r"session id is not valid|Attempting to close NetworkClient|Performing controller activation|"
+    r"apiKey=CONTROLLER_REGISTRATION|Execution of FlushBatch failed|"
     r"Heartbeat send request failed|Error sending HeartbeatRequest|Group Coordinator Request failed"
 )
 _LONGEST = 300

@@ -55,11 +55,18 @@ def diagnose(site: Site, catalogue: Catalogue, evidence: Evidence, chosen: Chose
         evidence.here.name,
         len(chosen.variables) + len(chosen.models),
         len(variables.arriving & wanted) + models.arriving,
-        "InfluxDB" if evidence.stored is not None else "Kafka",
+        _seen_at(evidence),
         grouped(found),
         list(_notes(site, evidence, variables)),
         list(_unseen(site, evidence)),
     )
+
+
+def _seen_at(evidence: Evidence) -> str:
+    if evidence.stored is not None:
+        return "InfluxDB"
+    looked = evidence.tail is not None and not evidence.tail.problem
+    return "Kafka" if looked or evidence.gap_fillers else ""
 
 
 def _notes(site: Site, evidence: Evidence, variables: Variables) -> Iterator[Note]:

@@ -99,7 +99,8 @@ class Diagnosis:
     Attributes:
         host: the host that looked; None if it is none of the site's.
         declared: how many variables and models were looked at; arriving: how many of them are
-            fresh at the last place that can be seen from here, which is `seen_at`.
+            fresh at the last place that can be seen from here, which is `seen_at`: InfluxDB, Kafka,
+            or empty if neither can.
         stopped: groups, in the order of the way.
         unseen: in plain words, what could not be looked at.
     """

@@ -80,11 +80,12 @@ def _failed(error: BaseException) -> Answer:
     refused = isinstance(error, urllib3.exceptions.NewConnectionError)
     if isinstance(error, urllib3.exceptions.ConnectTimeoutError) and not refused:
         return Answer("silent", problem="unreachable: no answer in time")
-    reach, words = _of_text(str(error))
+    reach, words = reach_of_text(str(error))
     return Answer(reach, problem=f"unreachable: {words}")
 
 
-def _of_text(text: str) -> tuple[Reach, str]:
+def reach_of_text(text: str) -> tuple[Reach, str]:
+    """What the text of a network error tells; `odd` with the text itself where it is not known."""
     small = text.lower()
     if "refused" in small:
         return "refused", "nothing listens there"
@@ -114,5 +115,5 @@ def reach_of_port(address: str, port: int, seconds: float = CONNECT_SECONDS) -> 
     except TimeoutError:
         return "silent", "no answer in time"
     except OSError as error:
-        return _of_text(str(error))
+        return reach_of_text(str(error))
     return "answers", ""

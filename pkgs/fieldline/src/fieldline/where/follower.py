@@ -12,6 +12,7 @@ from typing import Self
 from fieldline.errors import FieldlineError
 from fieldline.site import Site
 from fieldline.where.diagnosis import Diagnosis
+from fieldline.where.endpoint import reach_of_text
 from fieldline.where.hops import HopTable
 from fieldline.where.looking import Looker, Store
 from fieldline.where.probes import Probes, Readings
@@ -122,6 +123,8 @@ class Follower:
         at, now_ns = time.monotonic(), time.time_ns()
         hops = self._table.hops(readings, at, now_ns)
         self._diagnose(readings, at, complete=complete)
+        # Points have come meanwhile.
+        now_ns = time.time_ns()
         watch = self._watch
         if watch is None:
             hops.append(Hop("store", "InfluxDB", self._unseen))
@@ -176,7 +179,9 @@ class Follower:
 
     def _stored(self, watch: Watch, now_ns: int) -> Hop:
         if watch.problem:
-            return Hop("store", "InfluxDB", watch.problem)
+            reach, words = reach_of_text(watch.problem)
+            known = watch.problem if reach == "odd" else f"unreachable: {words}"
+            return Hop("store", "InfluxDB", known)
         newest = max((s.times[-1] for s in self._series if s.times), default=None)
         partly = len(self._series) < self._declared
         return Hop(

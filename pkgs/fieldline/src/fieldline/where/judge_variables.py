@@ -134,6 +134,9 @@ class Variables:
                 return None
             return self._stop(index, self._behind_kafka(), stored_ns)
         found = self._before_kafka(variable, index)
+        if found is None and self._evidence.store_problem:
+            # Not to be seen in Kafka from here; InfluxDB is broken in any case.
+            found = self._behind_kafka()
         if found is None:
             return None
         told = self._stale.get((variable.asset, variable.variable))

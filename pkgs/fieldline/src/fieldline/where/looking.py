@@ -140,7 +140,8 @@ class Looker:
         if evidence.readings.kafka.reach == "answers":
             span = int(self._limits.max(initial=0))
             since_ms = (evidence.now_ns - min(span, _MINUTE_NS * 60)) // 10**6
-            tail = pool.submit(read_tail, bootstrap_of(self._site), since_ms)
+            topics = {name: len(t.ends) for name, t in evidence.readings.kafka.topics.items()}
+            tail = pool.submit(read_tail, bootstrap_of(self._site), topics, since_ms)
         records = {
             name: pool.submit(self._record, name)
             for name in self._servers_of(evidence, suspects)

@@ -15,6 +15,8 @@ from fieldline.where.state import OK, Hop, Latency, SeriesState, Snapshot
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _SPARK_WIDTH = 30
+# A hop that works shows errors no older than this; --json has those of an hour.
+_RECENT_NS = 120 * 10**9
 # How many series of a group are named.
 _NAMED = 5
 
@@ -31,7 +33,8 @@ def render(snapshot: Snapshot, rows: int = 30, width: int = 80) -> RenderableTyp
     taken = sum(-(-len(line) // max(width, 20)) for line in below)
     rows = max(3, rows - taken)
     parts: list[RenderableType] = [_hops(snapshot.hops), *below]
-    parts.append(_series(snapshot.series[:rows]))
+    if any(one.time_ns is not None for one in snapshot.series):
+        parts.append(_series(snapshot.series[:rows]))
     hidden = snapshot.declared - min(rows, len(snapshot.series))
     if hidden > 0 and snapshot.watched < snapshot.declared:
         parts.append(Text(f"{hidden} more series; name one to see it", style="dim"))
@@ -51,13 +54,27 @@ def _errors(snapshot: Snapshot) -> list[Text]:
         error = hop.last_error
         if error is None:
             continue
+        if hop.state == OK and not _is_recent(snapshot, hop):
+            continue
         age = None if error.time_ns is None else (snapshot.time_ns - error.time_ns) / 1e9
         ago = "" if age is None else f", {_span(age)} ago"
-        line = Text(f"{hop.kind} {hop.name}{ago}: {error.text}", style="yellow")
+        line = Text(f"{hop.kind} {hop.name}{ago}: {_sentence(error.text)}", style="yellow")
         if error.what_to_do:
             line.append(f" {error.what_to_do}", style="dim")
         lines.append(line)
     return lines
+
+
+def _is_recent(snapshot: Snapshot, hop: Hop) -> bool:
+    """Whether a hop that works has had its last error a moment ago."""
+    error = hop.last_error
+    if error is None or error.time_ns is None:
+        return False
+    return snapshot.time_ns - error.time_ns < _RECENT_NS
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", ")")) else f"{text}."
 
 
 def _diagnosis(diagnosis: Diagnosis | None, rows: int) -> list[Text]:
@@ -72,14 +89,15 @@ def _diagnosis(diagnosis: Diagnosis | None, rows: int) -> list[Text]:
         more = len(diagnosis.stopped) - most
         lines.append(Text(f"and {more} more groups; --json has them all", style="bold red"))
     for note in diagnosis.notes:
-        line = Text(f"note: {note.text}.", style="yellow")
+        line = Text(f"note: {_sentence(note.text)}", style="yellow")
         line.append(f" {note.what_to_do}", style="dim")
         lines.append(line)
     lines += [Text(f"not seen: {text}", style="dim") for text in diagnosis.unseen]
+    if not diagnosis.seen_at:
+        return [*lines, Text("whether values arrive cannot be seen from this host")]
     count = f"{diagnosis.arriving} of {diagnosis.declared} series arrive in {diagnosis.seen_at}"
     well = diagnosis.arriving == diagnosis.declared
-    lines.append(Text(count, style="green" if well else "bold red"))
-    return lines
+    return [*lines, Text(count, style="green" if well else "bold red")]
 
 
 def _stopped(group: Stopped, now_ns: int) -> list[Text]:
@@ -93,7 +111,7 @@ def _stopped(group: Stopped, now_ns: int) -> list[Text]:
         since = ", never had a value"
     head = Text(f"stopped at {group.hop} {group.name}{since}: {series}", style="bold red")
     head.append(f" ({_some_of(group)})", style="red")
-    why = Text(f"  {group.cause}")
+    why = Text(f"  {_sentence(group.cause)}")
     return [head, why, Text(f"  {group.what_to_do}", style="dim")]
 
 

@@ -73,19 +73,30 @@ class Tail:
     problem: str = ""
 
 
-def read_tail(bootstrap: str, since_ms: int) -> Tail:
+def read_tail(bootstrap: str, topics: Mapping[str, int], since_ms: int) -> Tail:
     """Read what has come since `since_ms` (arrival, Kafka's clock), as far as the bounds allow.
 
     A broker that does not answer is a tail with a problem, not an error.
+
+    Args:
+        topics: those that exist, with their number of partitions.
     """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    partitions = [
+        TopicPartition(topic, number)
+        for topic in ("opc", "model", DEAD_LETTER)
+        for number in range(topics.get(topic, 0))
+    ]
+    if not partitions:
+        return Tail(problem="Kafka has no topics yet")
     try:
-        return asyncio.run(asyncio.wait_for(_read(bootstrap, since_ms), 2 * _SECONDS))
+        reading = _read(bootstrap, partitions, since_ms)
+        return asyncio.run(asyncio.wait_for(reading, 2 * _SECONDS))
     except (TimeoutError, KafkaError, OSError) as error:
         return Tail(problem=f"Kafka cannot be read: {error or type(error).__name__}")
 
 
-async def _read(bootstrap: str, since_ms: int) -> Tail:
+async def _read(bootstrap: str, partitions: Sequence[TopicPartition], since_ms: int) -> Tail:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         client_id="fieldline-where",
@@ -97,7 +108,7 @@ async def _read(bootstrap: str, since_ms: int) -> Tail:
     )
     await consumer.start()
     try:
-        return await _Reading(consumer, since_ms).run()
+        return await _Reading(consumer, since_ms).run(partitions)
     finally:
         await consumer.stop()
 
@@ -114,21 +125,14 @@ class _Reading:
         # Partitions of which not all that was asked for is read, and the arrival that they have.
         self._cut: dict[TopicPartition, int] = {}
 
-    async def run(self) -> Tail:
+    async def run(self, partitions: Sequence[TopicPartition]) -> Tail:
         """Read, and give what was found."""
         consumer = self._consumer
-        await consumer.topics()
-        partitions = [
-            TopicPartition(topic, number)
-            for topic in ("opc", "model", DEAD_LETTER)
-            for number in consumer.partitions_for_topic(topic) or ()
-        ]
-        if not partitions:
-            return Tail(problem="Kafka has no topics yet")
+        # Known partitions spare a question for the cluster's metadata.
+        consumer.assign(partitions)
         begins = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
         wanted = await consumer.offsets_for_times(dict.fromkeys(partitions, self._since_ms))
-        consumer.assign(partitions)
         left: dict[TopicPartition, int] = {}
         for partition in partitions:
             start = self._start(partition, begins, ends, wanted, len(partitions))
