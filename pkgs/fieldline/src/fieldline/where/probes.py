@@ -83,14 +83,14 @@ class Probes:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="probe")
         self._pending: dict[str, Future[Any]] = {}
 
-    def read(self) -> Readings:
-        """Ask all, and take what has been answered within `PATIENCE`."""
+    def read(self, patience: float = PATIENCE) -> Readings:
+        """Ask all, and take what has been answered within `patience` seconds."""
         kafka = self._ask("kafka", self._kafka.read if self._asks_kafka else _unasked)
         here = self._ask("here", self._here.read)
         servers = {n: self._ask(f"server {n}", s.read) for n, s in self._servers.items()}
         telegrafs = {n: self._ask(f"telegraf {n}", s.read) for n, s in self._telegrafs.items()}
         models = {n: self._ask(f"model {n}", partial(_told, e)) for n, e in self._models.items()}
-        wait(self._pending.values(), PATIENCE)
+        wait(self._pending.values(), patience)
         # Of itself a host knows no less than a moment ago.
         self._near = _result(here, self._near)
         late = Scrape(problem=_SILENT, reach="silent")
