@@ -208,4 +208,19 @@ BENCHES = (
             ),
         ),
     ),
+    Bench(
+        "where-scale",
+        "where_scale.py",
+        "`fieldline where` on 10,000 variables and 2,000 models, as a command: Python's start and "
+        "the second in which it measures rates included. InfluxDB has ten days, some points a day; "
+        "Kafka the last 30 s of `opc`. All other hosts refuse connections; one that is switched "
+        "off adds up to 2 s.",
+        2,
+        (
+            Figure("all is well", "well.*.seconds", "s", "less", 5),
+            Figure("nothing flows", "stopped.*.seconds", "s", "less", 5),
+            Figure("CPU of the command, all is well", "well.*.cpu_s", "s", "less"),
+            Figure("resident", "stopped.*.resident_mib", "MiB", "less"),
+        ),
+    ),
 )

@@ -3,6 +3,7 @@
   buildPythonPackage,
   hatchling,
   aiokafka,
+  cryptography,
   msgspec,
   numpy,
   prometheus-client,
@@ -50,6 +51,7 @@ buildPythonPackage {
   build-system = [ hatchling ];
   dependencies = [
     aiokafka
+    cryptography
     msgspec
     numpy
     prometheus-client

@@ -10,7 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fieldline.errors import FieldlineError
-from fieldline.record import RecordVariable, RecordWriter, fetch_record, record_routes
+from fieldline.record import (
+    RecordVariable,
+    RecordWriter,
+    fetch_newest,
+    fetch_record,
+    record_routes,
+)
 from fieldline.record import client as client_module
 from fieldline.record.format import SEGMENT_SPAN_NS
 from fieldline.record.reader import list_segments
@@ -149,3 +155,48 @@ def test_a_server_that_is_not_there_is_an_error() -> None:
     with pytest.raises(FieldlineError, match="metrics port") as caught:
         fetch_record("http://127.0.0.1:1", 0, 1)
     assert isinstance(caught.value.__cause__, urllib.error.URLError)
+
+
+def test_the_newest_entries_come_from_as_many_segments_as_it_takes(base: str) -> None:
+    assert fetch_newest(base, 1).value.tolist() == [4.0]
+    table = fetch_newest(base + "/", 3)
+    assert table.variables == tuple(VARIABLES)
+    assert table.value.tolist() == [2.0, 3.0, 4.0]
+    assert fetch_newest(base, 100).value.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+def test_of_a_long_segment_only_the_end_is_read(tmp_path: Path) -> None:
+    many = [RecordVariable("a", f"x{i}", f"ns=2;i={i}") for i in range(5000)]
+    writer = RecordWriter(tmp_path, many, 86_400_000)
+    for second in range(3):
+        everything = np.arange(5000)
+        writer.append(START + second, everything, np.zeros(5000), everything + second)
+    writer.close()
+    server = HttpServer("127.0.0.1", 0, routes=record_routes(tmp_path))
+    server.start()
+    try:
+        table = fetch_newest(f"http://127.0.0.1:{server.port}", 7)
+    finally:
+        server.stop()
+    assert len(table.variables) == 5000
+    assert table.value.tolist() == [float(i + 2) for i in range(4993, 5000)]
+
+
+def test_a_segment_that_has_just_begun_is_passed_over(base: str, record: Path) -> None:
+    (record / f"{2**62:020d}.rec").write_bytes(b"FLREC1\n[{")
+    (record / f"{2**62 + 1:020d}.rec").write_bytes(b"")
+    assert fetch_newest(base, 1).value.tolist() == [4.0]
+
+
+def test_a_server_without_a_record_is_refused() -> None:
+    routes = {"/record": lambda _rest, _query: (200, "application/json", [b'[{"name": 5}]'])}
+    server = HttpServer("127.0.0.1", 0, routes=routes)
+    server.start()
+    url = f"http://127.0.0.1:{server.port}"
+    try:
+        with pytest.raises(FieldlineError, match="cannot be read"):
+            fetch_newest(url, 1)
+    finally:
+        server.stop()
+    with pytest.raises(FieldlineError, match="cannot be read"):
+        fetch_newest(url, 1, timeout_s=1.0)

@@ -28,6 +28,7 @@ from stream_model.settings import (
     parse_address,
     parse_duration,
 )
+from stream_model.shown import Shown
 from stream_model_reference import SECOND, START, make_plan, reference, value
 from stream_model_run import drained, fill, make_log, results
 from structlog.testing import capture_logs
@@ -71,7 +72,7 @@ class Told(Notifier):
         return "\n".join(self.messages)
 
 
-def service(make_broker: Callable[[], Broker], told: Told) -> Service:
+def service(make_broker: Callable[[], Broker], told: Told, shown: Shown | None = None) -> Service:
     return Service(
         SETTINGS,
         make_plan(),
@@ -81,6 +82,7 @@ def service(make_broker: Callable[[], Broker], told: Told) -> Service:
         log=structlog.get_logger(),
         make_broker=make_broker,
         quiet=Quiet(),
+        shown=shown,
         retry_s=0.01,
     )
 
@@ -91,13 +93,17 @@ ITEMS = [value("x", v, START + k * SECOND, k) for k in range(20) for v in "ABC"]
 async def test_kafka_comes_late_goes_and_comes_back() -> None:
     log = make_log(down=True)
     await fill(log, ITEMS[:30])
-    told, stop = Told(), asyncio.Event()
+    told, stop, shown = Told(), asyncio.Event(), Shown()
     with capture_logs() as events:
-        running = asyncio.ensure_future(service(lambda: MemoryBroker(log), told).run(stop))
+        running = asyncio.ensure_future(service(lambda: MemoryBroker(log), told, shown).run(stop))
         await told.until(lambda: told.all().count("EXTEND_TIMEOUT_USEC=") >= 3)
         assert "READY" not in told.all()
+        assert shown.state().waiting == "The log in memory is down."
+        assert shown.state().partitions == []
         log.down = False
         await told.until(lambda: "READY=1" in told.all())
+        assert (shown.state().waiting, shown.state().waiting_since_ns) == ("", None)
+        assert shown.state().partitions == [0]
         async with asyncio.timeout(20), log.changed:
             await log.changed.wait_for(lambda: drained(log))
         log.down = True

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from fieldline.service import HttpServer, Notifier, ServiceError, configure_logging
 from fieldline.site import load_site
+from fieldline.states import STATE_PATH
 from fieldline.stream import Broker, UnavailableError
 from fieldline.stream.kafka import KafkaBroker
 from fieldline.stream.quiet import Quiet
@@ -20,6 +21,7 @@ from stream_model.metrics import Metrics
 from stream_model.plan import Plan, longest_period_ms, make_plan
 from stream_model.reports import Reports
 from stream_model.settings import Settings
+from stream_model.shown import Shown
 
 # Between two attempts to open a session.
 _RETRY_S = 1.0
@@ -37,6 +39,7 @@ class Service:
     Args:
         make_broker: opens each session on a broker of its own.
         quiet: told when the client's own complaints have been said in better words.
+        shown: told what others may ask.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Service:
         log: structlog.stdlib.BoundLogger,
         make_broker: Callable[[], Broker],
         quiet: Quiet,
+        shown: Shown | None = None,
         retry_s: float = _RETRY_S,
     ) -> None:
         self._settings = settings
@@ -61,7 +65,8 @@ class Service:
         self._make_broker = make_broker
         self._quiet = quiet
         self._retry_s = retry_s
-        self._reports = Reports(log)
+        self._shown = shown or Shown()
+        self._reports = Reports(log, self._shown)
         self._waiting_for = ""
         self._ready = False
 
@@ -91,6 +96,7 @@ class Service:
         if self._waiting_for:
             self._log.info("Kafka is there again" if self._ready else "Kafka is there")
             self._waiting_for = ""
+        self._shown.waits("")
         self._quiet.waiting = False
         engine = make_engine(
             broker,
@@ -126,6 +132,7 @@ class Service:
         shown = ", ".join(map(str, sorted(partitions))) or "none (others have them)"
         status = f"works on partitions {shown} of {self._settings.input}"
         self._log.info("partitions assigned", partitions=sorted(partitions))
+        self._shown.works_on(partitions)
         if self._ready:
             self._notifier.status(status)
         else:
@@ -139,6 +146,7 @@ class Service:
             self._log.warning(error.what_to_do, cause=error.cause)
             self._notifier.status(error.what_to_do)
             self._quiet.waiting = True
+        self._shown.waits(error.what_to_do)
         # An attempt that has ended is progress, too: the service does all that it can.
         if self._ready:
             self._notifier.progress()
@@ -177,8 +185,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     site = load_site(settings.site)
     plan = make_plan(site)
     lookback = settings.lookback_ms or max(_PERIODS * longest_period_ms(site), settings.horizon_ms)
+    shown = Shown()
+    routes = {STATE_PATH: shown.route}
     try:
-        server = HttpServer(settings.metrics_address, settings.metrics_port)
+        server = HttpServer(settings.metrics_address, settings.metrics_port, routes=routes)
     except OSError as error:
         raise ServiceError(
             f"--metrics {settings.metrics_address}:{settings.metrics_port} cannot be used; stop "
@@ -199,6 +209,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             settings.bootstrap_servers, "stream-model", settings.topics
         ),
         quiet=quiet,
+        shown=shown,
     )
     try:
         await service.run(stop)

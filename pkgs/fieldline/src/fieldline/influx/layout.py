@@ -29,6 +29,9 @@ OTHER_FIELDS: Final = (QUALITY_FIELD, "DataType")
 # uncertain, 10 bad (11 is reserved and treated as bad).
 BAD_STATUS: Final = 0x80000000
 
+# Such statuses, as the quality's text ends: what a model never uses. A pattern of InfluxQL.
+BAD_QUALITY: Final = r"/0[xX][89A-Fa-f][0-9A-Fa-f]{7}\)?$/"
+
 # The status of a quality that is missing or has no code: a bad one that no server sends, so that
 # it never equals a record's.
 UNKNOWN_STATUS: Final = 0xFFFFFFFF

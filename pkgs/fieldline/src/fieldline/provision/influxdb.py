@@ -6,6 +6,7 @@ and tenant/service_onboarding.go of InfluxDB 2.7.12.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,7 @@ def _bucket(operator: InfluxClient, declared: Influxdb, organization_id: str) ->
     rule = {
         "type": "expire",
         "everySeconds": seconds,
-        "shardGroupDurationSeconds": _shard_group_seconds(seconds),
+        "shardGroupDurationSeconds": shard_group_seconds(seconds),
     }
     if not found:
         body = {"orgID": organization_id, "name": declared.bucket, "retentionRules": [rule]}
@@ -150,9 +151,7 @@ def _bucket(operator: InfluxClient, declared: Influxdb, organization_id: str) ->
         created = Action("bucket", declared.bucket, "created", f"retention {seconds} s")
         return str(made["id"]), created
     bucket: dict[str, Any] = found[0]
-    rules = bucket.get("retentionRules") or [{}]
-    # No rule, or 0 s, is "for ever".
-    now = rules[0].get("everySeconds", 0)
+    now = _retention(bucket)
     if now == seconds:
         return str(bucket["id"]), Action("bucket", declared.bucket, "unchanged")
     operator.json(
@@ -165,7 +164,26 @@ def _bucket(operator: InfluxClient, declared: Influxdb, organization_id: str) ->
     return str(bucket["id"]), Action("bucket", declared.bucket, "changed", detail)
 
 
-def _shard_group_seconds(retention: int) -> int:
+def _retention(bucket: Mapping[str, Any]) -> int:
+    """A bucket's retention in s; 0 is "for ever", as is a bucket without a rule."""
+    rules = bucket.get("retentionRules") or [{}]
+    return int(rules[0].get("everySeconds", 0))
+
+
+def bucket_retention(client: InfluxClient, declared: Influxdb) -> int | None:
+    """The retention of the declared bucket, in s, 0 for ever; None if there is no such bucket.
+
+    Args:
+        client: with a token that may read the bucket.
+    Raises:
+        FieldlineError: InfluxDB refuses or does not answer.
+    """
+    query = {"org": declared.organization, "name": declared.bucket}
+    found = _named(client, "buckets", query)
+    return _retention(found[0]) if found else None
+
+
+def shard_group_seconds(retention: int) -> int:
     """The length of the files in which a bucket is kept and dropped, in s.
 
     It is InfluxDB's own rule for new buckets (v1/services/meta/data.go, shardGroupDuration), which

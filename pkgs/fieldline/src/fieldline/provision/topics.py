@@ -108,6 +108,11 @@ def _configs(retention_ms: int) -> dict[str, str]:
     }
 
 
+def differing(topic: DeclaredTopic, effective: Mapping[str, str]) -> dict[str, str]:
+    """What of a topic's configuration is not as declared: the keys, with the declared values."""
+    return {key: value for key, value in topic.configs.items() if effective.get(key) != value}
+
+
 async def ensure_topics(admin: TopicAdmin, declared: Sequence[DeclaredTopic]) -> list[Action]:
     """Create what is missing and set what differs; nothing is changed if anything is refused.
 
@@ -128,7 +133,7 @@ async def ensure_topics(admin: TopicAdmin, declared: Sequence[DeclaredTopic]) ->
         effective = await admin.configs([topic.name for topic in present])
         for topic in present:
             now = effective[topic.name]
-            changed = {key: v for key, v in topic.configs.items() if now.get(key) != v}
+            changed = differing(topic, now)
             if changed:
                 changes[topic.name] = changed
                 details[topic.name] = ", ".join(
@@ -153,11 +158,7 @@ async def _until_shown(admin: TopicAdmin, declared: Sequence[DeclaredTopic]) -> 
         late = [name for name in names if name not in present]
         if not late:
             effective = await admin.configs(names)
-            late = [
-                topic.name
-                for topic in declared
-                if any(effective[topic.name].get(k) != v for k, v in topic.configs.items())
-            ]
+            late = [topic.name for topic in declared if differing(topic, effective[topic.name])]
         if not late:
             return
         if time.monotonic() > end:

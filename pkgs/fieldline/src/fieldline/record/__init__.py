@@ -4,6 +4,7 @@ from fieldline.record.archive import Archive, Damage
 from fieldline.record.client import fetch_record
 from fieldline.record.count import count
 from fieldline.record.format import RecordFormatError, RecordTable, RecordVariable
+from fieldline.record.newest import fetch_newest
 from fieldline.record.reader import read, read_directory, size_bytes
 from fieldline.record.routes import record_routes
 from fieldline.record.select import Position, Selection, select
@@ -19,6 +20,7 @@ __all__ = [
     "RecordWriter",
     "Selection",
     "count",
+    "fetch_newest",
     "fetch_record",
     "read",
     "read_directory",

@@ -12,11 +12,11 @@ from fieldline.record.format import SEGMENT_NAME, RecordTable, may_hold, segment
 from fieldline.record.reader import TableBuilder
 
 # Plant hosts are reached directly: a proxy of the environment knows nothing of them.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def _get(url: str, timeout_s: float) -> bytes:
-    with _opener.open(url, timeout=timeout_s) as answer:
+    with opener.open(url, timeout=timeout_s) as answer:
         body: bytes = answer.read()
     return body
 

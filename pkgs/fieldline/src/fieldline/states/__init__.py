@@ -15,14 +15,18 @@ from fieldline.states.gap_filler import (
     variable_key,
 )
 from fieldline.states.json import STATE_PATH, decode_state, encode_state
+from fieldline.states.stream_model import FailingModel, RefusedRecords, StreamModelState
 
 __all__ = [
     "STATE_PATH",
+    "FailingModel",
     "GapFillerState",
+    "RefusedRecords",
     "Restarts",
     "ServerState",
     "StaleHop",
     "StaleVariable",
+    "StreamModelState",
     "VariableTimes",
     "decode_state",
     "encode_state",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fieldline.influx import InfluxClient
 from fieldline.influx.bulk import Run, flux_range, flux_text, read_runs
 from fieldline.influx.layout import (
+    BAD_QUALITY,
     GOOD_QUALITY,
     MODEL_FIELD,
     MODEL_MEASUREMENT,
@@ -34,9 +35,6 @@ from fieldline.verify.points import (
     positions,
     settled,
 )
-
-# Statuses with the highest bit, as the quality's text ends: what a model never uses. InfluxQL.
-_BAD_QUALITY = r"/0[xX][89A-Fa-f][0-9A-Fa-f]{7}\)?$/"
 
 _OPC_LABELS = ("_field", "asset", "id")
 _MODEL_LABELS = ("name", "asset")
@@ -132,7 +130,7 @@ class InfluxStore:
         """See `Store.latest_before`."""
         latest = np.full(len(self._catalogue.variables), np.nan)
         names = self._catalogue.names()
-        condition = f'time < {until} AND "{QUALITY_FIELD}" !~ {_BAD_QUALITY}'
+        condition = f'time < {until} AND "{QUALITY_FIELD}" !~ {BAD_QUALITY}'
         statements = [self._last(name, OPC_MEASUREMENT, condition, "asset", "id") for name in names]
         for series in read_series(self._client, self._bucket, statements):
             key = (names[series.statement], series.tags["asset"], series.tags["id"])

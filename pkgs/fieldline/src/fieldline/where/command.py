@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -14,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
+from fieldline.errors import FieldlineError
 from fieldline.influx import InfluxClient
 from fieldline.influx.arguments import (
     DEFAULT_SITE,
@@ -25,12 +27,19 @@ from fieldline.influx.arguments import (
     duration_ns,
 )
 from fieldline.influx.client import read_token
+from fieldline.local import this_host
+from fieldline.site import Site as DeclaredSite
 from fieldline.site import load_site
 from fieldline.where.follower import Follower, snapshot
+from fieldline.where.looking import Store
+from fieldline.where.probes import hosts_of
 from fieldline.where.render import render
 from fieldline.where.state import Snapshot
 
 app = typer.Typer(add_completion=False)
+
+# A question over all series of a large plant takes seconds; who takes longer hangs.
+_READ_SECONDS = 10.0
 
 
 @app.command(
@@ -51,18 +60,21 @@ def where(
         str, typer.Option(help="How often InfluxDB is asked for new points.")
     ] = "100ms",
 ) -> None:
-    """Show each hop from the servers to InfluxDB: values per second, lag, age of the newest value.
+    """Say where data stopped, since when and why; show each hop from the servers to InfluxDB.
 
-    With --follow also how long a value takes from its source time until it can be queried; up to
-    the time between two polls of that is the observation's own. With --json one object per line,
-    as `fieldline.where.Snapshot` documents it. Run it as root on the database host.
+    Of each hop: values per second, lag, age of the newest value, last error. Of each series that
+    does not arrive: the first hop at which it stopped, since when, the likely cause and what to do;
+    series that stopped together are shown together. With --follow also how long a value takes from
+    its source time until it can be queried; up to the time between two polls of that is the
+    observation's own. With --json one object per line, as `fieldline.where.Snapshot` documents it.
+
+    As root on the database host it sees most; on another host it says what it cannot see from
+    there, and knows more of that host's own services.
     """
     declared = load_site(site)
-    client = InfluxClient(
-        url or f"http://127.0.0.1:{declared.influxdb.port}", read_token(token_file)
-    )
+    store = _store(declared, url, token_file)
     if not follow:
-        seen = snapshot(declared, client, wanted=variable)
+        seen = snapshot(declared, store, wanted=variable)
         if as_json:
             _print_line(seen)
         else:
@@ -72,11 +84,26 @@ def where(
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     seconds, poll_seconds = duration_ns(interval) / 1e9, duration_ns(poll) / 1e9
-    with Follower(declared, client, wanted=variable, poll_seconds=poll_seconds) as follower:
+    with Follower(declared, store, wanted=variable, poll_seconds=poll_seconds) as follower:
         if as_json:
             _follow_json(follower, seconds, stop)
         else:
             _follow_screen(follower, seconds, stop)
+
+
+def _store(site: DeclaredSite, url: str, token_file: Path) -> Store:
+    """Where InfluxDB is asked: at the given URL, or on its own host."""
+    host, here = hosts_of(site, "influxdb")[0], this_host(site)
+    if not url and here not in (None, host):
+        return Store(unseen=f"it answers on its own host only ({host})")
+    try:
+        token = read_token(token_file)
+    except FieldlineError as error:
+        if token_file != READER_TOKEN:
+            raise
+        return Store(unseen=f"{error.what_to_do} ({error.cause})")
+    where_it_is = url or f"http://127.0.0.1:{site.influxdb.port}"
+    return Store(InfluxClient(where_it_is, token, read_seconds=_READ_SECONDS))
 
 
 def _follow_json(follower: Follower, seconds: float, stop: threading.Event) -> None:
@@ -98,7 +125,8 @@ def _follow_screen(follower: Follower, seconds: float, stop: threading.Event) ->
         while not stop.is_set():
             seen = follower.snapshot()
             # The hops and the lines below take a dozen rows.
-            live.update(render(seen, max(5, console.height - len(seen.hops) - 8)), refresh=True)
+            rows = max(5, console.height - len(seen.hops) - 8)
+            live.update(render(seen, rows, console.width), refresh=True)
             stop.wait(seconds)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 
 from fieldline.provision.topics import DEAD_LETTER
 from fieldline.site import Site
-from fieldline.where.offsets import KafkaReading, TopicEnd
-from fieldline.where.probes import GROUPS, Readings
+from fieldline.where.errors import last_errors
+from fieldline.where.offsets import GROUPS, KafkaReading
+from fieldline.where.probes import Readings, hosts_of
 from fieldline.where.rate import RateMeter
 from fieldline.where.scrape import Scrape
 from fieldline.where.state import OK, Hop, HopKind
@@ -34,13 +35,16 @@ class HopTable:
             else:
                 text = "an existing server, seen through its collector only"
                 hops.append(Hop("server", name, text))
-        hops += [self._collector(name, s, at) for name, s in readings.collectors.items()]
+        telegrafs = readings.telegrafs
+        hops += [self._collector(name, telegrafs[name], at) for name in self._site.collectors]
         hops.append(self._topic("opc", kafka, at, now_ns))
         hops.append(self._group("stream-model", kafka, at))
         hops.append(self._topic("model", kafka, at, now_ns))
         hops += [self._group(name, kafka, at) for name in GROUPS if name != "stream-model"]
         hops.append(self._topic(DEAD_LETTER, kafka, at, now_ns))
-        return hops
+        hops += [self._writer(name, telegrafs[name], at) for name in hosts_of(self._site, "writer")]
+        errors = last_errors(self._site, readings)
+        return [replace(hop, last_error=errors.get((hop.kind, hop.name))) for hop in hops]
 
     def _rate(self, kind: HopKind, name: str, at: float, count: float | None) -> float | None:
         if count is None:
@@ -68,18 +72,24 @@ class HopTable:
         )
 
     def _collector(self, name: str, scrape: Scrape, at: float) -> Hop:
+        return self._telegraf("collector", name, scrape, at, "kafka")
+
+    def _writer(self, name: str, scrape: Scrape, at: float) -> Hop:
+        return self._telegraf("writer", name, scrape, at, "influxdb_v2")
+
+    def _telegraf(self, kind: HopKind, name: str, scrape: Scrape, at: float, output: str) -> Hop:
         if scrape.problem:
-            return Hop("collector", name, scrape.problem)
-        written = scrape.total("internal_write_metrics_written", output="kafka")
+            return Hop(kind, name, scrape.problem)
+        written = scrape.total("internal_write_metrics_written", output=output)
         if written is None:
-            return Hop("collector", name, "Telegraf has told nothing of its Kafka output yet")
-        waiting = scrape.total("internal_write_buffer_size", output="kafka")
-        dropped = scrape.total("internal_write_metrics_dropped", output="kafka")
+            return Hop(kind, name, f"Telegraf has told nothing of its output {output} yet")
+        waiting = scrape.total("internal_write_buffer_size", output=output)
+        dropped = scrape.total("internal_write_metrics_dropped", output=output)
         return Hop(
-            "collector",
+            kind,
             name,
             OK,
-            rate=self._rate("collector", name, at, written),
+            rate=self._rate(kind, name, at, written),
             lag=None if waiting is None else round(waiting),
             detail=f"{dropped:.0f} dropped" if dropped else "",
         )
@@ -105,22 +115,11 @@ class HopTable:
     def _group(self, name: str, kafka: KafkaReading, at: float) -> Hop:
         if kafka.problem:
             return Hop("group", name, kafka.problem)
-        topic = kafka.topics.get(GROUPS[name])
-        committed = kafka.committed.get(name, {})
-        if topic is None or not committed:
+        lag = kafka.lag(name)
+        if lag is None:
             return Hop("group", name, "it has not read anything yet")
-        return Hop(
-            "group",
-            name,
-            OK,
-            rate=self._rate("group", name, at, sum(committed.values())),
-            lag=_lag(GROUPS[name], topic, committed),
-        )
-
-
-def _lag(name: str, topic: TopicEnd, committed: Mapping[tuple[str, int], int]) -> int:
-    """Records of a topic that a group has not read; a partition it never read counts whole."""
-    return sum(max(0, end - committed.get((name, number), 0)) for number, end in topic.ends.items())
+        read = sum(kafka.committed[name].values())
+        return Hop("group", name, OK, rate=self._rate("group", name, at, read), lag=lag)
 
 
 def _age(newest_ns: int | None, now_ns: int) -> float | None:

@@ -29,6 +29,15 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
+from fieldline.where.endpoint import Reach, reach_of_port
+
+# The consumer groups of the site, and the topic that each reads (lib/services, lib/telegraf).
+GROUPS: Mapping[str, str] = {
+    "stream-model": "opc",
+    "telegraf-opc": "opc",
+    "telegraf-model": "model",
+}
+
 _LATEST, _NEWEST = -1, -3
 _CONSUMER = -1
 _READ_UNCOMMITTED = 0
@@ -131,11 +140,25 @@ class KafkaReading:
     Attributes:
         topics: by name; a topic that does not exist is not there.
         committed: group to (topic, partition) to the offset up to which it has read.
+        reach: how far the broker was reached.
     """
 
     topics: Mapping[str, TopicEnd] = field(default_factory=dict)
     committed: Mapping[str, Mapping[tuple[str, int], int]] = field(default_factory=dict)
     problem: str = ""
+    reach: Reach = "answers"
+
+    def lag(self, group: str) -> int | None:
+        """Records that a group has not read; a partition it never read counts whole.
+
+        None where Kafka did not tell, or the group has read nothing yet.
+        """
+        topic = self.topics.get(GROUPS[group])
+        committed = self.committed.get(group)
+        if topic is None or not committed:
+            return None
+        name = GROUPS[group]
+        return sum(max(0, end - committed.get((name, n), 0)) for n, end in topic.ends.items())
 
 
 class KafkaProbe:
@@ -157,16 +180,31 @@ class KafkaProbe:
 
     def read(self) -> KafkaReading:
         """Read now; an unreachable broker is a reading with a problem, not an error."""
+        if self._client is None:
+            # aiokafka tells a broker that is switched off from one that refuses only by the time
+            # that it takes.
+            reach, _ = self._reach()
+            if reach != "answers":
+                return self._unreachable(reach)
         try:
             return self._loop.run_until_complete(
                 asyncio.wait_for(self._read(), 2 * _TIMEOUT_SECONDS)
             )
         except (TimeoutError, KafkaError, OSError) as error:
             self._disconnect()
+            if not isinstance(error, (TimeoutError, KafkaConnectionError, RequestTimedOutError)):
+                return KafkaReading(problem=f"unreachable: {error}", reach="odd")
             # aiokafka's texts for these are long, and say no more than this.
-            plain = isinstance(error, (TimeoutError, KafkaConnectionError, RequestTimedOutError))
-            what = f"no broker answers at {self._bootstrap}" if plain else str(error)
-            return KafkaReading(problem=f"unreachable: {what}")
+            reach, _ = self._reach()
+            return self._unreachable("hangs" if reach == "answers" else reach)
+
+    def _reach(self) -> tuple[Reach, str]:
+        address, _, port = self._bootstrap.rpartition(":")
+        return reach_of_port(address.strip("[]"), int(port))
+
+    def _unreachable(self, reach: Reach) -> KafkaReading:
+        problem = f"unreachable: no broker answers at {self._bootstrap}"
+        return KafkaReading(problem=problem, reach=reach)
 
     def close(self) -> None:
         """Close the connection and the loop."""

@@ -5,10 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-HopKind = Literal["server", "collector", "topic", "group", "store"]
+from fieldline.where.diagnosis import Diagnosis
+
+HopKind = Literal["server", "collector", "topic", "group", "writer", "store"]
 SeriesKind = Literal["variable", "model"]
 
 OK = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class LastError:
+    """The last thing that went wrong at a hop.
+
+    Attributes:
+        text, what_to_do: in plain words; the latter is empty where the text says it.
+        time_ns: when it was; None if that is not known.
+        host: which host told it; raw: the message as it was written, where it was one.
+    """
+
+    text: str
+    what_to_do: str
+    time_ns: int | None
+    host: str
+    raw: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +43,7 @@ class Hop:
             of arrival in topics; None where the hop does not tell it.
         age_s: how old that is, in s.
         detail: anything else worth a few words.
+        last_error: what went wrong here last, within the past hour, where that is known.
     """
 
     kind: HopKind
@@ -34,6 +54,7 @@ class Hop:
     newest_ns: int | None = None
     age_s: float | None = None
     detail: str = ""
+    last_error: LastError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +104,8 @@ class Snapshot:
         hops: in the order of the way; series: variables first, then models, in the site's order.
         watched: how many series are read; declared: how many there are. Of a large plant a part
             is watched, evenly spread over its assets.
+        diagnosis: which series have stopped, where and why, of all that are declared; the last one
+            that was made, which may be some seconds old; None until the first is ready.
     """
 
     time_ns: int
@@ -92,3 +115,4 @@ class Snapshot:
     declared: int
     latency_values: Latency
     latency_results: Latency
+    diagnosis: Diagnosis | None = None
