@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
-from fieldline.provision.topics import DEAD_LETTER
+from fieldline.provision.topics import DEAD_LETTER, LEDGER
 from fieldline.site import Site
 from fieldline.site.address import in_url
 from fieldline.where.offsets import KafkaProbe, KafkaReading
@@ -18,6 +18,7 @@ GROUPS: Mapping[str, str] = {
     "stream-model": "opc",
     "telegraf-opc": "opc",
     "telegraf-model": "model",
+    "telegraf-ledger": LEDGER,
 }
 
 
@@ -57,7 +58,8 @@ class Probes:
             name: Scraper(url(name, site.metrics.telegraf), "internal_write_")
             for name in site.collectors
         }
-        topics = {topic.name: topic.partitions for topic in site.topics.values()} | {DEAD_LETTER: 1}
+        topics = {topic.name: topic.partitions for topic in site.topics.values()}
+        topics |= {DEAD_LETTER: 1, LEDGER: 1}
         broker = next(h for h in site.hosts.values() if "kafka" in h.roles)
         self._kafka = KafkaProbe(
             f"{in_url(broker.address)}:{site.kafka.port}", topics, list(GROUPS)
