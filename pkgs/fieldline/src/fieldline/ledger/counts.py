@@ -39,7 +39,8 @@ class Counts:
     @property
     def settled(self) -> Bools:
         """Of which variables both sides have been counted after the hour was over."""
-        return self.of("settled") == 1
+        settled: Bools = self.of("settled") == 1
+        return settled
 
     def lacking(self) -> Ints:
         """Values that were produced and are not stored; 0 where the hour is not settled."""
@@ -48,7 +49,8 @@ class Counts:
 
     def complete(self) -> Bools:
         """The variables of which everything is known to be stored."""
-        return self.settled & (self.lacking() == 0)
+        complete: Bools = self.settled & (self.lacking() == 0)
+        return complete
 
     def total(self, field: str, where: Bools | None = None) -> int:
         """The sum of what is known of a field, of some variables or of all."""
