@@ -25,6 +25,8 @@ buildPythonApplication {
       ./pyproject.toml
       ./src
       ./tests
+      # The real servers; not run here, but imported.
+      ../fieldline/tests/servers/conftest.py
       ../../conftest.py
       ../../pyproject.toml
       ../../site.toml
