@@ -105,6 +105,7 @@ let
               "doubled"
               "stored"
               "settled"
+              "lacking"
             ]
         );
       }

@@ -33,6 +33,7 @@ WAY = [
     "topic model",
     "group telegraf-opc",
     "group telegraf-model",
+    "group telegraf-ledger",
     f"topic {DEAD_LETTER}",
 ]
 

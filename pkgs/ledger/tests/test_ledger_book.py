@@ -67,7 +67,7 @@ def test_an_hour_is_over_when_the_next_one_is_told() -> None:
     assert not hour.pending
     wanted, news = hour.news()
     # Of Pressure and SlowSensor nothing was told in that hour: there was nothing.
-    assert wanted.tolist() == [[100, 0, 0], [1, 1, 1]]
+    assert wanted.tolist() == [[100, 0, 0], [1, 1, 1], [0, 0, 0]]
     assert news.tolist() == [0, 1, 2]
 
 
@@ -120,7 +120,7 @@ def test_old_hours_are_forgotten() -> None:
 
 def test_our_own_words_are_taken_only_from_before() -> None:
     of = book()
-    record = told("Temperature", HOUR, stored=5, settled=1)
+    record = told("Temperature", HOUR, stored=5, settled=1, lacking=0)
     of.add(record, NOW, ours=False)
     assert of.hour(HOUR).counts.of("stored")[0] == UNKNOWN
     of.add(record, NOW, ours=True)

@@ -90,12 +90,12 @@ async def test_a_stored_hour_settles_once_both_sides_are_known(plant: Plant) -> 
     plant.produce("Temperature", BEFORE, 3600)
     plant.log.put(history("Temperature", BEFORE, 3600))
     await plant.round(3)
-    assert plant.told("Temperature", BEFORE) == {"stored": 3600, "settled": 0}
+    assert plant.told("Temperature", BEFORE) == {"stored": 3600, "settled": 0, "lacking": 0}
     plant.log.put(history("Temperature", HOUR, 0))
     await plant.round(2)
-    assert plant.told("Temperature", BEFORE) == {"stored": 3600, "settled": 1}
-    assert plant.told("SlowSensor", BEFORE) == {"stored": 0, "settled": 1}
-    assert plant.told("Temperature", HOUR) == {"stored": 0, "settled": 0}
+    assert plant.told("Temperature", BEFORE) == {"stored": 3600, "settled": 1, "lacking": 0}
+    assert plant.told("SlowSensor", BEFORE) == {"stored": 0, "settled": 1, "lacking": 0}
+    assert plant.told("Temperature", HOUR) == {"stored": 0, "settled": 0, "lacking": 0}
     assert plant.log.refills == []
 
 
@@ -127,7 +127,7 @@ async def test_a_lost_piece_is_asked_for_and_comes_back(plant: Plant) -> None:
     with capture_logs() as events:
         # All hours have their turn, whether anything was told or not.
         await plant.round(2)
-    assert plant.told("Temperature", BEFORE) == {"stored": 3480, "settled": 1}
+    assert plant.told("Temperature", BEFORE) == {"stored": 3480, "settled": 1, "lacking": 120}
     assert plant.log.refills == [Refill("Sensors", "Temperature", *lost)]
     assert [e["lacking"] for e in events if "asked for again" in e["event"]] == [120]
     assert plant.metric("lacking", server="opc") == 120
@@ -136,7 +136,7 @@ async def test_a_lost_piece_is_asked_for_and_comes_back(plant: Plant) -> None:
     plant.store.put("Temperature", [lost[0] + i * SECOND for i in range(120)])
     with capture_logs() as events:
         await plant.round(2)
-    assert plant.told("Temperature", BEFORE) == {"stored": 3600, "settled": 1}
+    assert plant.told("Temperature", BEFORE) == {"stored": 3600, "settled": 1, "lacking": 0}
     assert [e["values"] for e in events if "stored again" in e["event"]] == [120]
     assert plant.metric("lacking", server="opc") == 0
     assert plant.metric("recovered_values_total") == 120
@@ -157,7 +157,7 @@ async def test_what_does_not_come_is_asked_for_by_the_hour_and_then_given_up(pla
     assert [(e["lacking"], e["variable"]) for e in lost] == [(60, "Temperature")]
     assert plant.metric("given_up") == 1
     # It stays visible.
-    assert plant.told("Temperature", BEFORE) == {"stored": 3540, "settled": 1}
+    assert plant.told("Temperature", BEFORE) == {"stored": 3540, "settled": 1, "lacking": 60}
     assert plant.metric("complete_age_seconds", server="opc") is None
 
 

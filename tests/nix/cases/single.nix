@@ -20,6 +20,7 @@ in
       "influxdb-provision"
       "influxdb2"
       "kafka-provision"
+      "ledger"
       "opc-server"
       "stream-model"
       "telegraf"
@@ -51,6 +52,7 @@ in
     expected = {
       listener = [ "collector" ];
       consumer = [
+        "writer"
         "writer"
         "writer"
       ];

@@ -88,8 +88,12 @@ class Hour:
     def news(self) -> tuple[Ints, Ints]:
         """What the topic does not have of ours: (fields of `STORE_FIELDS`, variables) as they
         should be, and the indices of the variables that differ."""
-        settled = np.where(self._settled, 1, np.maximum(self.counts.of("settled"), 0))
-        wanted = np.stack([self.counted, settled])
+        now = Counts(len(self.counted))
+        now.table[:] = self.counts.table
+        now.of("stored")[:] = self.counted
+        now.of("settled")[:] = np.where(self._settled, 1, self.counts.known("settled"))
+        now.of("lacking")[:] = now.lacking()
+        wanted = np.stack([now.of(field) for field in STORE_FIELDS])
         told = np.stack([self.counts.of(field) for field in STORE_FIELDS])
         differs = (wanted != told).any(axis=0) & (self.counted != UNKNOWN)
         return wanted, np.flatnonzero(differs)

@@ -13,8 +13,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 
 from ledger.book import Book
 
-# `settled` is no number of values.
-_TOTALS = tuple(field for field in FIELDS if field != "settled")
+# `settled` is no number of values, `lacking` is counted as it is now.
+_TOTALS = tuple(field for field in FIELDS if field not in ("settled", "lacking"))
 
 
 class Metrics:

@@ -247,7 +247,7 @@ async def test_the_service_counts_tells_and_asks_again(
         )
 
     async def stored(count: int) -> None:
-        wanted = (hour, VARIABLES[0], {"stored": count, "settled": 1})
+        wanted = (hour, VARIABLES[0], {"stored": count, "settled": 1, "lacking": 3600 - count})
         async with asyncio.timeout(60):
             while True:
                 assert process.returncode is None, (tmp_path / "log").read_text()

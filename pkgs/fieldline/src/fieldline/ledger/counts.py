@@ -43,7 +43,10 @@ class Counts:
         return settled
 
     def lacking(self) -> Ints:
-        """Values that were produced and are not stored; 0 where the hour is not settled."""
+        """Values that were produced and are not stored; 0 where the hour is not settled.
+
+        The field of this name is what the service made of it, for those who can't compute it.
+        """
         short = np.maximum(self.known("produced") - self.known("stored"), 0)
         return np.where(self.settled, short, 0)
 

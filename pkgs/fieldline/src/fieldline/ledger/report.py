@@ -18,7 +18,9 @@ from fieldline.verify.catalogue import Catalogue
 
 State = Literal["complete", "incomplete", "goes on", "not known yet"]
 
-# The columns of both tables. `received` and `settled` are for programs.
+# What is said in words, or computed.
+_COUNTS = tuple(name for name in FIELDS if name not in ("settled", "lacking"))
+# The columns of both tables. `received` is for programs.
 _COLUMNS = ("produced", "stored", "lacking", "missing", "filled", "late", "doubled")
 # Variables that are shown unless all are asked for.
 _MOST = 20
@@ -146,12 +148,12 @@ def make_report(
                 int(settled.sum()),
                 int(incomplete.sum()),
                 total,
-                {name: counts.total(name, mask) for name in FIELDS if name != "settled"},
+                {name: counts.total(name, mask) for name in _COUNTS},
             )
         )
         for index in np.flatnonzero(mask if every else incomplete).tolist():
             variable = catalogue.variables[index]
-            values = {name: int(counts.of(name)[index]) for name in FIELDS if name != "settled"}
+            values = {name: int(counts.of(name)[index]) for name in _COUNTS}
             report.variables.append(
                 VariableHour(
                     variable.asset,
