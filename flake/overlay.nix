@@ -19,6 +19,8 @@ final: prev: {
   opc-server = final.python3Packages.callPackage ../pkgs/opc-server { };
   gap-filler = final.python3Packages.callPackage ../pkgs/gap-filler { };
   stream-model = final.python3Packages.callPackage ../pkgs/stream-model { };
+  # nixpkgs' own `ledger` is another program, for accounts.
+  fieldline-ledger = final.python3Packages.callPackage ../pkgs/ledger { };
 
   # `fieldline` for an administrator's machine: with the programs that `secrets` and `deploy` call. A host
   # has the plain one, since it never decrypts or builds for others.

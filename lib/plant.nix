@@ -37,9 +37,16 @@ rec {
   # Kafka is asked for at the host's declared address even on the host itself: the broker names that
   # address to its clients anyway, and there is one path to test.
   bootstrap = endpoint kafkaHost.address site.kafka.port;
-  kafkaClients = filter (host: has "collector" host || has "stream-model" host || has "writer" host) (
-    attrValues site.hosts
-  );
+  kafkaClients = filter (
+    host:
+    builtins.any (role: has role host) [
+      "collector"
+      "stream-model"
+      "writer"
+      # Where the ledger is.
+      "influxdb"
+    ]
+  ) (attrValues site.hosts);
   inherit kafkaHost influxdbHost;
 
   # InfluxDB listens on loopback only: its writer and its reader (Grafana) are on its host.

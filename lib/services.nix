@@ -11,12 +11,14 @@ let
     ;
   inherit (util) optionalAttrs optionals;
   units = import ./units.nix;
+  tokens = import ./tokens.nix;
 
   server = plant.serverOn host;
   isOpcServer = has "opc-server" host && server != null;
   isModel = has "stream-model" host;
   isKafka = has "kafka" host;
   isInfluxdb = has "influxdb" host;
+  isLedger = isInfluxdb && plant.kafkaHost != null;
 
   # Started after what is on the same host only to spare it failed attempts; every client retries.
   afterKafka = optionals isKafka [
@@ -75,6 +77,39 @@ let
     };
   };
 
+  ledger = units.ours {
+    description = "Ledger of what is stored of each hour";
+    after = afterKafka ++ [
+      "influxdb2.service"
+      tokens.unit
+    ];
+    wants = [ tokens.unit ];
+    command = {
+      program = "ledger";
+      arguments = [
+        "--site"
+        names.site
+        "--bootstrap-servers"
+        plant.bootstrap
+        "--url"
+        plant.influxdbUrl
+        "--token-file"
+        (units.credentialPath "ledger" "influxdb-reader-token")
+        "--input"
+        "opc"
+        "--output"
+        names.ledger
+        "--refill"
+        names.refill
+        "--writer-group"
+        "telegraf-opc"
+        "--metrics"
+        (endpoint host.address metrics.ledger)
+      ];
+    };
+    credentials.influxdb-reader-token = tokens.file "reader";
+  };
+
   kafkaProvision = units.oneshot {
     description = "Topics of Kafka as declared";
     after = [ "apache-kafka.service" ];
@@ -110,7 +145,7 @@ let
         "--admin-token-file"
         (units.credentialPath "influxdb-provision" "influxdb-admin-token")
         "--token-directory"
-        (import ./tokens.nix).directory
+        tokens.directory
       ];
     };
     serviceConfig = {
@@ -126,7 +161,8 @@ in
     optionalAttrs isOpcServer { opc-server = opcServer; }
     // optionalAttrs isModel { stream-model = streamModel; }
     // optionalAttrs isKafka { kafka-provision = kafkaProvision; }
-    // optionalAttrs isInfluxdb { influxdb-provision = influxdbProvision; };
+    // optionalAttrs isInfluxdb { influxdb-provision = influxdbProvision; }
+    // optionalAttrs isLedger { inherit ledger; };
 
   firewall =
     optionals isOpcServer [
@@ -147,6 +183,13 @@ in
         port = metrics.stream-model;
         sources = plant.allAddresses;
         purpose = "metrics of stream-model";
+      }
+    ]
+    ++ optionals isLedger [
+      {
+        port = metrics.ledger;
+        sources = plant.allAddresses;
+        purpose = "metrics of ledger";
       }
     ];
 }

@@ -13,6 +13,7 @@
     ./apache-kafka.nix
     ./stream-model.nix
     ./influxdb2.nix
+    ./ledger.nix
     ./telegraf.nix
     ./gap-filler.nix
     ./grafana.nix

@@ -10,17 +10,16 @@ let
     length
     ;
   inherit (plant) site util;
+  inherit (import ./parts.nix { inherit plant; })
+    all
+    board
+    bucket
+    chosenAssets
+    datasource
+    tagValues
+    variable
+    ;
   unitOf = import ./units.nix;
-
-  datasource = {
-    type = "influxdb";
-    uid = "fieldline-influxdb";
-  };
-  bucket = site.influxdb.bucket;
-
-  # `regex` makes one name or several into one expression. A regular expression is matched by
-  # InfluxDB's index, which `contains` is not.
-  chosenAssets = "r.asset =~ /^\${asset:regex}$/";
 
   valuesQuery = ''
     from(bucket: "${bucket}")
@@ -40,11 +39,6 @@ let
       |> keep(columns: ["_time", "_value", "asset", "name"])
       |> group(columns: ["asset"])
       |> pivot(rowKey: ["_time"], columnKey: ["name"], valueColumn: "_value")
-  '';
-
-  tagValues = tag: predicate: ''
-    import "influxdata/influxdb/schema"
-    schema.tagValues(bucket: "${bucket}", tag: "${tag}", predicate: (r) => ${predicate}, start: v.timeRangeStart)
   '';
 
   # Repeated panels share their field settings, so units go by the field's name, which the queries
@@ -127,48 +121,15 @@ let
       };
     };
 
-  variable =
-    name: label: query: extra:
-    {
-      inherit
-        name
-        label
-        query
-        datasource
-        ;
-      definition = query;
-      type = "query";
-      # Asked again when the time range changes.
-      refresh = 2;
-      sort = 1;
-      hide = 0;
-      multi = true;
-      includeAll = false;
-      options = [ ];
-      regex = "";
-      skipUrlSync = false;
-    }
-    // extra;
-
   firstAsset = (head site.assets).name;
 in
-{
+board {
   uid = "fieldline-sensors";
   title = "Sensor Dashboard";
-  tags = [ "fieldline" ];
-  schemaVersion = 39;
-  editable = false;
-  graphTooltip = 1;
-  timezone = "browser";
   refresh = "5s";
-  time = {
-    from = "now-15m";
-    to = "now";
-  };
-  annotations.list = [ ];
-  links = [ ];
+  from = "now-15m";
 
-  templating.list = [
+  variables = [
     (variable "asset" "Asset" (tagValues "asset" ''r._measurement == "opc_server"'') {
       current = {
         selected = true;
@@ -178,14 +139,7 @@ in
     })
     (variable "variable" "Variable"
       (tagValues "_field" ''r._measurement == "opc_server" and r._field != "Quality" and (${chosenAssets})'')
-      {
-        includeAll = true;
-        current = {
-          selected = true;
-          text = [ "All" ];
-          value = [ "$__all" ];
-        };
-      }
+      (all // { includeAll = true; })
     )
   ];
 

@@ -1,5 +1,5 @@
-# The writer: Kafka's topics `opc` and `model` → InfluxDB, the only one that writes there. What is said
-# here of Telegraf was read in 1.37.2 (plugins/inputs/kafka_consumer, parsers/json_v2).
+# The writer: Kafka's topics `opc`, `model` and `opc.ledger` → InfluxDB, the only one that writes there. What
+# is said here of Telegraf was read in 1.37.2 (plugins/inputs/kafka_consumer, parsers/json_v2).
 {
   plant,
   host,
@@ -14,12 +14,12 @@ let
   batch = 5000;
   undelivered = 2 * batch;
 
-  consumer = topic: parser: {
-    alias = topic;
+  consumer = name: topic: parser: {
+    alias = name;
     brokers = [ plant.bootstrap ];
     client_id = "telegraf-${host.name}";
     topics = [ topic ];
-    consumer_group = "telegraf-${topic}";
+    consumer_group = "telegraf-${name}";
     # Kafka 4 answers none of the versions that the client would speak by default: it loops on EOF.
     kafka_version = "3.6.0";
     # A writer that comes late, or anew, brings all that the topic still holds.
@@ -76,6 +76,47 @@ let
       }
     ];
   };
+
+  # The counts of pkgs/fieldline's messages.ledger. A later record of an hour overwrites what it has
+  # of the same fields, and leaves the others as they are.
+  ledger = timestamp // {
+    measurement_name = "ledger";
+    tag = [
+      { path = "tags.asset"; }
+      { path = "tags.variable"; }
+    ];
+    object = [
+      {
+        path = "fields";
+        disable_prepend_keys = true;
+        # A number is a float unless told otherwise.
+        fields = builtins.listToAttrs (
+          map
+            (name: {
+              inherit name;
+              value = "int";
+            })
+            [
+              "produced"
+              "received"
+              "missing"
+              "filled"
+              "late"
+              "doubled"
+              "stored"
+              "settled"
+              "lacking"
+            ]
+        );
+      }
+    ];
+  };
+
+  consumers = [
+    (consumer "opc" "opc" opc)
+    (consumer "model" "model" model)
+    (consumer "ledger" plant.names.ledger ledger)
+  ];
 in
 {
   usesStore = true;
@@ -83,10 +124,7 @@ in
   credentials.influxdb_writer_token = tokens.file "writer";
 
   settings = {
-    inputs.kafka_consumer = [
-      (consumer "opc" opc)
-      (consumer "model" model)
-    ];
+    inputs.kafka_consumer = consumers;
 
     outputs.influxdb_v2 = [
       {
@@ -102,8 +140,8 @@ in
         flush_interval = "100ms";
         flush_jitter = "0s";
         metric_batch_size = batch;
-        # Both topics' records in flight, so that nothing is dropped here: Kafka is the buffer.
-        metric_buffer_limit = 2 * undelivered + batch;
+        # All topics' records in flight, so that nothing is dropped here: Kafka is the buffer.
+        metric_buffer_limit = builtins.length consumers * undelivered + batch;
 
         tagpass.route = [ "writer" ];
         tagexclude = [ "route" ];

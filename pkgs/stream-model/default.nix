@@ -7,7 +7,6 @@
   msgspec,
   numpy,
   prometheus-client,
-  pydantic,
   structlog,
   typer,
   pytestCheckHook,
@@ -42,7 +41,6 @@ buildPythonApplication {
     msgspec
     numpy
     prometheus-client
-    pydantic
     structlog
     typer
   ]

@@ -11,7 +11,7 @@ from . import nix_eval
 from .test_settings import MACHINES, compare, host_of
 
 # Programs that NixOS runs from our packages; a unit of another one is nixpkgs' own.
-OURS = {"fieldline", "opc-server", "stream-model"}
+OURS = {"fieldline", "ledger", "opc-server", "stream-model"}
 # What stands in a unit's serviceConfig beside lib's own, since lib writes it in words of its own.
 COMMANDS = {"ExecStart", "ExecStartPre", "ExecStartPost", "LoadCredential"}
 

@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 import tomli_w
+from fieldline.ledger import FIELDS
+from fieldline.messages.ledger import MEASUREMENT
 from fieldline_lab.formats import scalar
 
 HERE = Path(__file__).resolve().parent
@@ -108,7 +110,7 @@ def test_contract_of_hosts(name: str) -> None:
     for host_name, host in hosts(name):
         assert host["name"] == host_name
         programs = {"fieldline", "opc-server", "stream-model", "telegraf", "influxd", "grafana"}
-        programs |= {"gap-filler", "kafka-server", "kafka-storage", "systemctl"}
+        programs |= {"gap-filler", "kafka-server", "kafka-storage", "ledger", "systemctl"}
         loaded = set()
         for name_of_unit, unit in host["units"].items():
             commands = [unit["command"], *unit["preStart"], *unit["conditions"]]
@@ -185,10 +187,13 @@ def strings(value: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", SITES)
 def test_dashboards_have_balanced_queries(name: str) -> None:
-    for dashboard in lab(name)["dashboards"].values():
+    # Panels and choices.
+    expected = {"sensors": 4, "completeness": 5}
+    assert lab(name)["dashboards"].keys() == expected.keys()
+    for board, dashboard in lab(name)["dashboards"].items():
         queries = [t["query"] for panel in dashboard["panels"] for t in panel["targets"]]
         queries += [variable["query"] for variable in dashboard["templating"]["list"]]
-        assert len(queries) == 4
+        assert len(queries) == expected[board]
         for query in queries:
             for opening, closing in ("()", "[]", "{}"):
                 assert query.count(opening) == query.count(closing), query
@@ -196,6 +201,18 @@ def test_dashboards_have_balanced_queries(name: str) -> None:
             assert " or " not in query
         identifiers = [panel["id"] for panel in dashboard["panels"]]
         assert len(set(identifiers)) == len(identifiers)
+
+
+def test_the_writer_knows_all_counts_of_the_ledger() -> None:
+    """A field that Telegraf is not told the type of would be a float in InfluxDB, for ever."""
+    file = lab("demonstration")["hosts"]["db"]["files"]["/etc/telegraf/telegraf.toml"]["value"]
+    parsers = [
+        parser
+        for consumer in file["inputs"]["kafka_consumer"]
+        for parser in consumer["json_v2"]
+        if parser.get("measurement_name") == MEASUREMENT
+    ]
+    assert [set(parser["object"][0]["fields"]) for parser in parsers] == [set(FIELDS)]
 
 
 def test_namespace_uri_is_refused_with_the_way_out() -> None:

@@ -36,6 +36,7 @@ WAY = [
     "topic model",
     "group telegraf-opc",
     "group telegraf-model",
+    "group telegraf-ledger",
     f"topic {DEAD_LETTER}",
     "writer db",
 ]

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 import structlog
 from aiokafka.errors import NotEnoughReplicasError, NotLeaderForPartitionError, ProducerFenced
-from fieldline.errors import FieldlineError
 from fieldline.service import Notifier, ServiceError
 from fieldline.stream import Broker
 from fieldline.stream.memory import MemoryBroker
@@ -22,12 +21,7 @@ from fieldline.stream.quiet import Quiet
 from prometheus_client import CollectorRegistry
 from stream_model.metrics import Metrics
 from stream_model.service import Service
-from stream_model.settings import (
-    Settings,
-    check_bootstrap_servers,
-    parse_address,
-    parse_duration,
-)
+from stream_model.settings import Settings
 from stream_model.shown import Shown
 from stream_model_reference import SECOND, START, make_plan, reference, value
 from stream_model_run import drained, fill, make_log, results
@@ -188,39 +182,6 @@ def test_the_client_is_heard_once_a_minute_and_not_while_waiting() -> None:
     assert heard("asyncio", "Task exception was never retrieved")
     assert heard("stream-model", "Kafka cannot be reached")
     assert heard("stream-model", "Kafka cannot be reached")
-
-
-@pytest.mark.parametrize(
-    ("text", "parsed"),
-    [
-        ("127.0.0.1:9102", ("127.0.0.1", 9102)),
-        ("[::1]:0", ("::1", 0)),
-        ("kafka.plant:9092", ("kafka.plant", 9092)),
-        (":9102", ("", 9102)),
-    ],
-)
-def test_an_address(text: str, parsed: tuple[str, int]) -> None:
-    assert parse_address("--metrics", text) == parsed
-
-
-@pytest.mark.parametrize("text", ["", "9102", "a:", "::1:9102", "a:65536", "a:-1", "a:b", "[::1]"])
-def test_a_wrong_address_is_refused_with_its_option(text: str) -> None:
-    with pytest.raises(FieldlineError, match="--metrics"):
-        parse_address("--metrics", text)
-
-
-def test_bootstrap_servers() -> None:
-    assert check_bootstrap_servers("-b", "a:1,[::1]:2") == "a:1,[::1]:2"
-    for wrong in ("", "a", "a:1,", "a:0", ":9092"):
-        with pytest.raises(FieldlineError):
-            check_bootstrap_servers("-b", wrong)
-
-
-def test_durations() -> None:
-    assert parse_duration("--horizon", "5min") == 300_000
-    for wrong in ("", "60", "0s", "999ms", "2d", "-1s", "1 s"):
-        with pytest.raises(FieldlineError, match="--horizon"):
-            parse_duration("--horizon", wrong)
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:

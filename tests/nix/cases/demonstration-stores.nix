@@ -8,6 +8,7 @@ let
   ini = file db "/etc/grafana/grafana.ini";
   datasource = first (file db "/etc/grafana/provisioning/datasources/fieldline.yaml").datasources;
   dashboard = file db "/etc/grafana/dashboards/sensors.json";
+  completeness = file db "/etc/grafana/dashboards/completeness.json";
 in
 {
 
@@ -151,6 +152,31 @@ in
         null
       ];
       uids = [
+        "fieldline-influxdb"
+        "fieldline-influxdb"
+      ];
+    };
+  };
+  "dashboard of the ledger" = {
+    actual = {
+      inherit (completeness) title uid;
+      variables = map (variable: variable.name) completeness.templating.list;
+      types = map (panel: panel.type) completeness.panels;
+      uids = map (panel: panel.datasource.uid) completeness.panels;
+    };
+    expected = {
+      title = "Completeness";
+      uid = "fieldline-completeness";
+      variables = [ "asset" ];
+      types = [
+        "timeseries"
+        "timeseries"
+        "timeseries"
+        "table"
+      ];
+      uids = [
+        "fieldline-influxdb"
+        "fieldline-influxdb"
         "fieldline-influxdb"
         "fieldline-influxdb"
       ];

@@ -150,9 +150,9 @@ in
     }) consumers;
     expected =
       map
-        (name: {
-          topics = [ name ];
-          consumer_group = "telegraf-${name}";
+        (topic: {
+          topics = [ topic ];
+          consumer_group = "telegraf-${if topic == "opc.ledger" then "ledger" else topic}";
           offset = "oldest";
           kafka_version = "3.6.0";
           brokers = [ "192.168.0.10:9092" ];
@@ -161,6 +161,7 @@ in
         [
           "opc"
           "model"
+          "opc.ledger"
         ];
   };
   # plugins/parsers/json_v2/README.md
@@ -200,6 +201,36 @@ in
         {
           path = "revision";
           type = "int";
+        }
+      ];
+    };
+  };
+  # A number is a float there unless `fields` says otherwise.
+  "parser of the ledger" = {
+    actual = parser "opc.ledger";
+    expected = {
+      measurement_name = "ledger";
+      timestamp_path = "timestamp";
+      timestamp_format = "unix_ns";
+      tag = [
+        { path = "tags.asset"; }
+        { path = "tags.variable"; }
+      ];
+      object = [
+        {
+          path = "fields";
+          disable_prepend_keys = true;
+          fields = {
+            produced = "int";
+            received = "int";
+            missing = "int";
+            filled = "int";
+            late = "int";
+            doubled = "int";
+            stored = "int";
+            settled = "int";
+            lacking = "int";
+          };
         }
       ];
     };

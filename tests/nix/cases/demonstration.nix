@@ -32,6 +32,7 @@ in
         "influxdb-provision"
         "influxdb2"
         "kafka-provision"
+        "ledger"
         "telegraf"
       ];
     };
@@ -196,6 +197,34 @@ in
       elsewhere = [ ];
     };
   };
+  "ledger" = {
+    actual = arguments db "ledger";
+    expected = [
+      "--site"
+      "/etc/fieldline/site.toml"
+      "--bootstrap-servers"
+      "192.168.0.10:9092"
+      "--url"
+      "http://127.0.0.1:8086"
+      "--token-file"
+      "/run/credentials/ledger.service/influxdb-reader-token"
+      "--input"
+      "opc"
+      "--output"
+      "opc.ledger"
+      "--refill"
+      "opc.refill"
+      "--writer-group"
+      "telegraf-opc"
+      "--metrics"
+      "192.168.0.10:9105"
+    ];
+  };
+  # docs/decisions/0005: it may read, no more.
+  "the ledger's credential" = {
+    actual = db.units.ledger.credentials;
+    expected.influxdb-reader-token = "/var/lib/influxdb-provision/influxdb-reader-token";
+  };
   "kafka-provision" = {
     actual = arguments db "kafka-provision";
     expected = [
@@ -316,6 +345,11 @@ in
         "192.168.0.5"
         "192.168.0.7"
       ];
+      "9105" = [
+        "192.168.0.10"
+        "192.168.0.5"
+        "192.168.0.7"
+      ];
     };
   };
 
@@ -367,6 +401,7 @@ in
       influxdb-provision = null;
       influxdb2 = "influxdb2";
       kafka-provision = null;
+      ledger = null;
       telegraf = "telegraf";
     };
   };

@@ -24,6 +24,7 @@ in
       influxdb-provision = [ ];
       influxdb2 = [ ];
       kafka-provision = [ ];
+      ledger = [ ];
       opc-server = [ ];
       stream-model = [ ];
       telegraf = [ ];

@@ -21,6 +21,7 @@ in
       "influxdb-provision"
       "influxdb2"
       "kafka-provision"
+      "ledger"
       "opc-server"
       "stream-model"
       "telegraf"
@@ -53,6 +54,7 @@ in
     expected = {
       listener = [ "collector" ];
       consumer = [
+        "writer"
         "writer"
         "writer"
       ];

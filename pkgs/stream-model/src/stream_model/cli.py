@@ -9,13 +9,9 @@ from typing import Annotated
 import typer
 from fieldline.errors import FieldlineError
 from fieldline.service import EXIT_CONFIGURATION, run
+from fieldline.service.arguments import check_bootstrap_servers, parse_address, parse_duration
 
-from stream_model.settings import (
-    Settings,
-    check_bootstrap_servers,
-    parse_address,
-    parse_duration,
-)
+from stream_model.settings import Settings
 
 EXAMPLES = """Examples:
 

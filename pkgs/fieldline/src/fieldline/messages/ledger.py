@@ -19,8 +19,10 @@ HOUR_NS = 3_600_000_000_000
 # Values of the hour in the server's history; in Kafka, each source time once; in the history but
 # not in Kafka; sent by the gap filler; in Kafka later than expected; in Kafka more than once.
 HISTORY_FIELDS = ("produced", "received", "missing", "filled", "late", "doubled")
-# Values of the hour in InfluxDB.
-STORE_FIELDS = ("stored",)
+# Values of the hour in InfluxDB, each source time once; 1 where the hour is over and both sides
+# have been counted since, else 0: from then on a count that nobody gave is none; values produced
+# and not stored, once the hour is settled (docs/ledger.md).
+STORE_FIELDS = ("stored", "settled", "lacking")
 
 
 class LedgerTags(msgspec.Struct, frozen=True, gc=False):

@@ -29,6 +29,7 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
+from fieldline.provision.topics import LEDGER
 from fieldline.where.endpoint import Reach, reach_of_port
 
 # The consumer groups of the site, and the topic that each reads (lib/services, lib/telegraf).
@@ -36,6 +37,7 @@ GROUPS: Mapping[str, str] = {
     "stream-model": "opc",
     "telegraf-opc": "opc",
     "telegraf-model": "model",
+    "telegraf-ledger": LEDGER,
 }
 
 _LATEST, _NEWEST = -1, -3

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from fieldline.local import Entry, LocalHost
-from fieldline.provision.topics import DEAD_LETTER
+from fieldline.provision.topics import DEAD_LETTER, LEDGER
 from fieldline.site import Site
 from fieldline.site.address import in_url
 from fieldline.states import STATE_PATH, StreamModelState, decode_state
@@ -74,7 +74,10 @@ class Probes:
             name: Endpoint(url_of(site, name, site.metrics.stream_model))
             for name in hosts_of(site, "stream-model")
         }
-        topics = {topic.name: topic.partitions for topic in site.topics.values()} | {DEAD_LETTER: 1}
+        topics = {topic.name: topic.partitions for topic in site.topics.values()} | {
+            DEAD_LETTER: 1,
+            LEDGER: 1,
+        }
         self._kafka = KafkaProbe(bootstrap_of(site), topics, list(GROUPS))
         self._here = Here(site)
         self._near = self._here.read()

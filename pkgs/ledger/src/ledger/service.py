@@ -1,0 +1,216 @@
+"""The service around the rounds: sessions on Kafka, readiness, watchdog, metrics, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+import structlog
+from fieldline.errors import FieldlineError
+from fieldline.influx import InfluxClient, InfluxRefusedError
+from fieldline.influx.client import read_token
+from fieldline.service import HttpServer, Notifier, ServiceError, configure_logging
+from fieldline.site import load_site
+from fieldline.site.forms import HOUR
+from fieldline.stream import UnavailableError
+from fieldline.stream.quiet import Quiet
+from fieldline.verify.catalogue import catalogue_of
+
+from ledger.book import Book
+from ledger.kafka import KafkaLog, Log
+from ledger.metrics import Metrics
+from ledger.refills import Refills
+from ledger.rounds import Rounds
+from ledger.settings import Settings
+from ledger.store import InfluxStore, Store
+
+# Between two attempts to open a session.
+_RETRY_S = 1.0
+# Counting takes no more than this part of the time, whatever the size of the plant and the disk.
+_SHARE = 0.05
+# A question that is not answered at all within this is given up: half of the watchdog's time.
+_ANSWER_S = 15.0
+
+
+class Service:
+    """Works on one session after another, until it is told to stop.
+
+    Args:
+        make_log: opens each session on connections of its own.
+        quiet: told when Kafka's client's own complaints have been said in better words.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        store: Store,
+        *,
+        interval_s: float,
+        metrics: Metrics,
+        notifier: Notifier,
+        log: structlog.stdlib.BoundLogger,
+        make_log: Callable[[], Log],
+        quiet: Quiet,
+        refills: Refills | None = None,
+        retry_s: float = _RETRY_S,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._book = book
+        self._store = store
+        self._interval_s = interval_s
+        self._metrics = metrics
+        self._notifier = notifier
+        self._log = log
+        self._make_log = make_log
+        self._quiet = quiet
+        self._refills = refills or Refills()
+        self._retry_s = retry_s
+        self._clock = clock
+        self._waiting_for = ""
+        self._ready = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set.
+
+        Raises:
+            ServiceError: no retry can help; systemd starts us anew.
+        """
+        stopping = asyncio.ensure_future(stop.wait())
+        working = asyncio.ensure_future(self._work())
+        try:
+            await asyncio.wait({stopping, working}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+        finally:
+            for task in (stopping, working):
+                task.cancel()
+            await asyncio.gather(stopping, working, return_exceptions=True)
+        self._notifier.stopping()
+        self._log.info("stopped")
+
+    async def _work(self) -> None:
+        while True:
+            topic = self._make_log()
+            try:
+                await self._session(topic)
+            except UnavailableError as error:
+                self._wait_for(error)
+            finally:
+                await topic.close()
+            await asyncio.sleep(self._retry_s)
+
+    async def _session(self, topic: Log) -> None:
+        """One session on Kafka; ends with an error."""
+        await topic.open(self._book.begin_ns(self._clock()) // 10**6)
+        self._quiet.waiting = False
+        rounds = Rounds(
+            self._book,
+            topic,
+            self._store,
+            refills=self._refills,
+            metrics=self._metrics,
+            logger=self._log,
+            beat=self._notifier.progress,
+            clock=self._clock,
+        )
+        due = time.monotonic()
+        while True:
+            entries = await topic.read()
+            rounds.take(entries)
+            if self._ready:
+                self._notifier.progress()
+            # What was there before us is read to its end first.
+            if (entries and entries[-1].before) or time.monotonic() < due:
+                continue
+            begin = time.monotonic()
+            await self._round(rounds)
+            took = time.monotonic() - begin
+            due = time.monotonic() + max(self._interval_s, took / _SHARE)
+
+    async def _round(self, rounds: Rounds) -> None:
+        try:
+            await rounds.round()
+        except UnavailableError:
+            raise
+        except InfluxRefusedError as error:
+            if error.status == 401:
+                # A new token is in a file that is read when the unit starts.
+                raise ServiceError(error.what_to_do, error.cause) from error
+            self._wait_for(error)
+        except FieldlineError as error:
+            self._wait_for(error)
+        else:
+            self._there_again()
+
+    def _there_again(self) -> None:
+        status = f"watches {len(self._book.catalogue.variables)} variables"
+        if self._waiting_for:
+            self._log.info("what was waited for is there", was=self._waiting_for)
+            self._waiting_for = ""
+            self._notifier.status(status)
+        if not self._ready:
+            self._ready = True
+            self._notifier.ready(status)
+
+    def _wait_for(self, error: FieldlineError) -> None:
+        """Say once what is missing, and keep still until it changes."""
+        if self._waiting_for != error.what_to_do:
+            self._waiting_for = error.what_to_do
+            self._log.warning(error.what_to_do, cause=error.cause)
+            self._notifier.status(error.what_to_do)
+        self._quiet.waiting = isinstance(error, UnavailableError)
+        # An attempt that has ended is progress, too: the service does all that it can.
+        if self._ready:
+            self._notifier.progress()
+        else:
+            self._notifier.waiting(error.what_to_do)
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """The whole service, as started from the command line.
+
+    Raises:
+        FieldlineError: the site is wrong.
+        ServiceError: it cannot go on; a restart may help.
+    """
+    log = configure_logging("ledger")
+    quiet = Quiet()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(quiet)
+    site = load_site(settings.site)
+    catalogue = catalogue_of(site)
+    try:
+        token = read_token(settings.token_file)
+    except FieldlineError as error:
+        raise ServiceError(error.what_to_do, error.cause) from error
+    try:
+        server = HttpServer(settings.metrics_address, settings.metrics_port)
+    except OSError as error:
+        raise ServiceError(
+            f"--metrics {settings.metrics_address}:{settings.metrics_port} cannot be used; stop "
+            "what listens there, or choose another address or port (metrics.ledger in site.toml).",
+            str(error),
+        ) from error
+    server.start()
+    log.info("started", variables=len(catalogue.variables), metrics_port=server.port)
+    client = InfluxClient(settings.url, token, read_seconds=_ANSWER_S)
+    # What InfluxDB itself drops is not lost.
+    window_ms = min(settings.window_ms, site.influxdb.retention_ms - HOUR)
+    service = Service(
+        Book(catalogue, window_ms * 10**6),
+        InfluxStore(client, site.influxdb, catalogue),
+        interval_s=settings.interval_ms / 1e3,
+        metrics=Metrics(),
+        notifier=Notifier(),
+        log=log,
+        make_log=lambda: KafkaLog(
+            settings.bootstrap_servers, settings.topics, site.topics["opc"].partitions
+        ),
+        quiet=quiet,
+    )
+    try:
+        await service.run(stop)
+    finally:
+        server.stop()
