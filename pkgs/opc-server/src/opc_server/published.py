@@ -49,7 +49,7 @@ class PublishedValue(ua.DataValue):
         Value: ua.Variant,  # noqa: N803
         StatusCode: ua.StatusCode,  # noqa: N803
         SourceTimestamp: Any,  # noqa: N803
-        ServerTimestamp: Any,  # noqa: N803
+        ServerTimestamp: Any = None,  # noqa: N803
         SourcePicoseconds: None = None,  # noqa: N803
         ServerPicoseconds: None = None,  # noqa: N803
     ) -> None:

@@ -22,7 +22,10 @@ _SECONDS = 6.0
 # So many seconds of the declared rate may wait before it is worth a word.
 _LAG_SECONDS = 60.0
 _PROVISION = "On Kafka's host: `systemctl restart kafka-provision` makes it as declared."
-_UNITS = {"stream-model": "stream-model", "telegraf-opc": "telegraf", "telegraf-model": "telegraf"}
+# The unit that a group's members are: Telegraf has a group for each topic that it writes.
+_UNITS = {"stream-model": "stream-model"} | dict.fromkeys(
+    (name for name in GROUPS if name.startswith("telegraf-")), "telegraf"
+)
 
 
 @dataclass(frozen=True, slots=True)
