@@ -110,7 +110,7 @@ def read(path: Path, into: Path | None, progress: Progress) -> Manifest:
             folder for part in PARTS if part.name in manifest.parts for folder in part.folders
         ]
         while (member := tar.next()) is not None:
-            source = tar.extractfile(member)
+            source = tar.extractfile(member) if member.isreg() else None
             if member.name == SUMS and source is not None:
                 listed = source.read()
                 continue
@@ -120,7 +120,7 @@ def read(path: Path, into: Path | None, progress: Progress) -> Manifest:
                     target.mkdir(mode=0o700, parents=True, exist_ok=True)
                     _restore_owner(target, member)
                 continue
-            if source is None or not member.isreg():
+            if source is None:
                 raise _damaged(path, f"{member.name} is neither a file nor a folder")
             reader = _Reader(source, member.size, done, progress)
             _unpack(reader, target, member)
@@ -164,8 +164,8 @@ class _Reader(io.RawIOBase):
         """
         wanted = min(_BLOCK if size < 0 else size, self._left)
         block = self._file.read(wanted) if wanted else b""
-        if wanted and not block:
-            raise OSError(f"a file is {self._left} bytes shorter than it was")
+        if len(block) < wanted:
+            raise OSError(f"a file is {self._left - len(block)} bytes shorter than it was")
         self._left -= len(block)
         self._done += len(block)
         self.sum.update(block)
@@ -223,7 +223,9 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
 
 def _manifest(tar: tarfile.TarFile, path: Path) -> tuple[Manifest, str]:
     first = tar.next()
-    source = tar.extractfile(first) if first is not None and first.name == MANIFEST else None
+    source = None
+    if first is not None and first.isreg() and first.name == MANIFEST:
+        source = tar.extractfile(first)
     if source is None:
         raise ArchiveError(
             f"{path} is no archive of `fieldline backup`: it does not begin with {MANIFEST}."

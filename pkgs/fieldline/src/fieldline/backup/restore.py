@@ -105,6 +105,11 @@ class Restore:
             KeyboardInterrupt: likewise.
         """
         record = self._known()
+        if record.phase is Phase.UNPACKING:
+            raise FieldlineError(
+                f"{record.archive} was not unpacked to its end, and nothing was changed: restore it"
+                " again from its begin."
+            )
         try:
             if record.phase is Phase.GOING_BACK:
                 record = self._go_back(record, record.reason)
@@ -140,7 +145,9 @@ class Restore:
             )
         if record.phase not in (Phase.UNPACKING, Phase.UNPACKED):
             with self._host.held():
-                self._go_back(record, "somebody asked for it")
+                record = self._go_back(record, "somebody asked for it")
+        # From now on what was unpacked is not whole.
+        self._to(record, Phase.UNPACKING)
         self.forget()
 
     def _known(self) -> Record:
