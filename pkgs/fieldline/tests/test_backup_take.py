@@ -16,7 +16,7 @@ import pytest
 from backup_world import INFLUXDB, KAFKA, World, contents, describe, fill
 from fieldline.backup import archive, checks, facts, snapshot
 from fieldline.backup.checks import check_belongs, check_place
-from fieldline.backup.host import Interruptions, locked
+from fieldline.backup.host import Interruptions, locked, started_again
 from fieldline.backup.manifest import ArchiveError
 from fieldline.backup.parts import parts_of, servers_of
 from fieldline.backup.take import STAGE, Backup, Taken
@@ -259,19 +259,24 @@ with started_again(["a.service", "b.service"], Path(sys.argv[1])):
 
 
 def run_helper(tmp_path: Path, how: str) -> tuple[subprocess.Popen[str], Path, Path]:
-    """A process within `started_again`, whose systemctl is a file that notes its arguments."""
+    """A process within `started_again`, whose systemctl is a script that notes its arguments."""
     left = tmp_path / "left over"
     (left / "more").mkdir(parents=True)
     calls = tmp_path / "calls"
-    program = tmp_path / "bin/systemctl"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\necho "$@" >> {calls}\n')
-    program.chmod(0o755)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    texts = {
+        "systemctl": f'echo "$@" >> {calls}',
+        "systemd-run": 'while [ "$1" != sh ]; do shift; done; exec "$@"',
+    }
+    for name, text in texts.items():
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
     process = subprocess.Popen(
         [sys.executable, "-c", HELPER, str(left), how],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"},
+        env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"},
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "inside\n"
@@ -293,6 +298,14 @@ def test_a_killed_process_has_its_units_started(tmp_path: Path, number: int) -> 
         time.sleep(0.01)
     assert calls.read_text() == "start a.service b.service\n"
     assert not left.exists()
+
+
+def test_without_a_helper_nothing_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "systemd-run").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "systemd-run").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(FieldlineError, match="nothing was stopped"), started_again(["a.service"]):
+        pytest.fail("it began")
 
 
 def test_an_orderly_end_starts_nothing(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -109,22 +109,36 @@ def started_again(units: Sequence[str], *leftovers: Path) -> Iterator[None]:
     """While this lasts, units are started and leftovers removed should this process be killed.
 
     A helper waits for the end of a pipe that only this process holds; not even SIGKILL is missed.
+    It is a unit of its own, since what kills this process may mean all of its session.
+
+    Raises:
+        FieldlineError: there can be no helper; nothing must be stopped then.
     """
+    start = shlex.join(["systemctl", "start", *units])
     removal = shlex.join(["rm", "-rf", "--", *map(str, leftovers)])
-    script = f"read -r done || {{ {shlex.join(['systemctl', 'start', *units])}; {removal}; }}"
+    script = f"echo waiting; read -r done || {{ {start}; {removal}; }}"
     with subprocess.Popen(
-        ["sh", "-c", script],
+        [
+            *("systemd-run", "--quiet", "--collect", "--pipe"),
+            *("--description=Starts what a killed backup has stopped", "--setenv=PATH"),
+            *("sh", "-c", script),
+        ],
         stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        # Neither Ctrl-C nor the end of the session is for it.
+        stdout=subprocess.PIPE,
         start_new_session=True,
     ) as helper:
+        assert helper.stdin is not None
+        assert helper.stdout is not None
         try:
+            if helper.stdout.readline() != b"waiting\n":
+                raise FieldlineError(
+                    "Look why systemd-run fails on this host; nothing was stopped."
+                )
             yield
         finally:
-            assert helper.stdin is not None
-            helper.stdin.write(b"done\n")
+            with suppress(BrokenPipeError):
+                helper.stdin.write(b"done\n")
+                helper.stdin.flush()
 
 
 class Interruptions:
