@@ -20,6 +20,8 @@ from fieldline.site import load_site
 
 SITE = load_site(Path("/etc/fieldline/site.toml"))
 TOKENS = Path("/var/lib/influxdb-provision")
+TOPICS = ("opc", "model", "model.changelog")
+GROUPS = ("telegraf-opc", "telegraf-model", "stream-model")
 BROKER = f"{SITE.hosts['db'].address}:{SITE.kafka.port}"
 
 
@@ -45,20 +47,19 @@ def stored(until: int) -> dict[str, list[Any]]:
 
 
 async def offsets() -> dict[str, Any]:
-    """Where each topic ends, and where each group is."""
+    """Where values, results and the stream model's state end, and where their readers are."""
     admin = AIOKafkaAdminClient(bootstrap_servers=BROKER)
     consumer = AIOKafkaConsumer(bootstrap_servers=BROKER)
     await admin.start()
     await consumer.start()
     try:
-        # The offsets of groups are a topic as well, which goes on by every commit.
-        topics = [t for t in await admin.describe_topics() if not t["topic"].startswith("__")]
+        topics = [t for t in await admin.describe_topics() if t["topic"] in TOPICS]
         parts = [
             TopicPartition(t["topic"], p["partition"]) for t in topics for p in t["partitions"]
         ]
         ends = await consumer.end_offsets(parts)
         groups = {}
-        for name, _kind in await admin.list_consumer_groups():
+        for name in GROUPS:
             held = await admin.list_consumer_group_offsets(name)
             groups[name] = {f"{p.topic}-{p.partition}": o.offset for p, o in held.items()}
         return {"ends": {f"{p.topic}-{p.partition}": o for p, o in ends.items()}, "groups": groups}

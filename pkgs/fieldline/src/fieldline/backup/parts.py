@@ -71,8 +71,14 @@ INFLUXDB = Part(
 # what lies between is never read again.
 PARTS = (KAFKA, INFLUXDB)
 
-# What writes into the parts, or has loaded a token of theirs, where it runs on the same host.
-USERS = ("telegraf.service", "stream-model.service", "grafana.service")
+# What reads or writes the parts, or has loaded a token of theirs, as far as it is on the same host.
+USERS = (
+    "telegraf.service",
+    "stream-model.service",
+    "gap-filler.service",
+    "ledger.service",
+    "grafana.service",
+)
 
 
 def parts_of(site: Site, host: str) -> tuple[Part, ...]:
