@@ -14,6 +14,7 @@ A package of one's own adds models as entry points of the group `fieldline.model
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
 import numpy as np
@@ -105,3 +106,40 @@ def load_model(name: str) -> ModelFunction:
         )
     loaded: ModelFunction = function
     return loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """values: one float per event, shape (events,); NaN where there is none. error: why not."""
+
+    values: Floats
+    failed: int
+    error: str
+
+
+def evaluate(function: ModelFunction, events: Floats) -> Evaluation:
+    """Apply a model's function to events of shape (events, inputs), and survive what it does.
+
+    A batch on which the function raises is halved until the events that it cannot take stand
+    alone: what other assets sent must not decide whether a result is given.
+    """
+    count = len(events)
+    try:
+        # A model may divide by zero; the result is judged, not the way to it.
+        with np.errstate(all="ignore"):
+            values = np.asarray(function(events), dtype=np.float64)
+    except Exception as error:  # a model is somebody's plug-in: it may raise anything
+        if count > 1:
+            half = count // 2
+            first, second = evaluate(function, events[:half]), evaluate(function, events[half:])
+            return Evaluation(
+                np.concatenate((first.values, second.values)),
+                first.failed + second.failed,
+                first.error or second.error,
+            )
+        return Evaluation(np.full(count, np.nan), count, f"raised {error!r}"[:500])
+    if values.shape != (count,):
+        wrong = f"gave shape {values.shape} for {count} events, expected ({count},)"
+        return Evaluation(np.full(count, np.nan), count, wrong)
+    failed = count - int(np.count_nonzero(np.isfinite(values)))
+    return Evaluation(values, failed, f"gave {failed} values that are not finite" if failed else "")

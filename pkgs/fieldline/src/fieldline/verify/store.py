@@ -76,9 +76,21 @@ class Store(Protocol):
 
 
 class InfluxStore:
-    """`Store` of a real InfluxDB."""
+    """`Store` of a real InfluxDB.
 
-    def __init__(self, client: InfluxClient, declared: Influxdb, catalogue: Catalogue) -> None:
+    Args:
+        narrow: read just what the catalogue has, where it is a part of what is declared; what else
+            lies there is not told then.
+    """
+
+    def __init__(
+        self,
+        client: InfluxClient,
+        declared: Influxdb,
+        catalogue: Catalogue,
+        *,
+        narrow: bool = False,
+    ) -> None:
         self._client = client
         self._organization = declared.organization
         self._bucket = declared.bucket
@@ -87,6 +99,11 @@ class InfluxStore:
         # measurement, by asset and node id.
         self._by_name = {(v.variable, v.asset, v.id): i for i, v in enumerate(catalogue.variables)}
         self._by_node = {(v.asset, v.id): i for i, v in enumerate(catalogue.variables)}
+        self._fields = self._assets = self._models = ""
+        if narrow:
+            self._fields = _any_of("_field", catalogue.names())
+            self._assets = _any_of("asset", [v.asset for v in catalogue.variables])
+            self._models = _any_of("name", [m.name for m in catalogue.models])
 
     def values(self, since: int, until: int) -> Stored:
         """See `Store.values`.
@@ -95,6 +112,7 @@ class InfluxStore:
         the count is not that of the values, all of them are read.
         """
         others = " and ".join(f"r._field != {flux_text(field)}" for field in OTHER_FIELDS)
+        others += self._fields
         parts: list[tuple[int, Run]] = []
         unknown: dict[tuple[str, ...], Unknown] = {}
         for run in self._runs(OPC_MEASUREMENT, since, until, others, _OPC_LABELS):
@@ -116,7 +134,7 @@ class InfluxStore:
         """See `Store.results`."""
         parts: list[tuple[int, Run]] = []
         unknown: dict[tuple[str, ...], Unknown] = {}
-        condition = f"r._field == {flux_text(MODEL_FIELD)}"
+        condition = f"r._field == {flux_text(MODEL_FIELD)}{self._models}"
         for run in self._runs(MODEL_MEASUREMENT, since, until, condition, _MODEL_LABELS):
             name, asset = run.labels
             index = self._catalogue.model_index.get((asset, name))
@@ -163,7 +181,8 @@ class InfluxStore:
         kept = ", ".join(flux_text(column) for column in ("_time", "_value", *labels))
         flux = (
             f"{flux_range(self._bucket, since, until)} "
-            f"|> filter(fn: (r) => r._measurement == {flux_text(measurement)} and {condition}) "
+            f"|> filter(fn: (r) => r._measurement == {flux_text(measurement)} and {condition}"
+            f"{self._assets}) "
             f"|> keep(columns: [{kept}])"
         )
         return list(read_runs(self._client, self._organization, flux, labels))
@@ -196,7 +215,7 @@ class InfluxStore:
     def _quality_filter(self, since: int, until: int, condition: str) -> str:
         field = f"r._field == {flux_text(QUALITY_FIELD)}"
         measurement = f"r._measurement == {flux_text(OPC_MEASUREMENT)}"
-        where = f"filter(fn: (r) => {measurement} and {field}{condition})"
+        where = f"filter(fn: (r) => {measurement} and {field}{condition}{self._assets})"
         return f"{flux_range(self._bucket, since, until)} |> {where}"
 
     def _last(self, field: str, measurement: str, condition: str, *tags: str) -> str:
@@ -205,6 +224,18 @@ class InfluxStore:
             f"SELECT last({quoted(field)}) FROM {quoted(measurement)} "
             f"WHERE {condition} GROUP BY {groups}"
         )
+
+
+# A condition of more names takes longer than the points that it leaves out.
+_MOST_NAMES = 100
+
+
+def _any_of(column: str, names: Sequence[str]) -> str:
+    """A further condition for a filter: the column is one of the names; empty if they are many."""
+    different = sorted(set(names))
+    if len(different) > _MOST_NAMES:
+        return ""
+    return " and (" + " or ".join(f"r.{column} == {flux_text(n)}" for n in different) + ")"
 
 
 def _of_runs(parts: Sequence[tuple[int, Run]]) -> Points:
