@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Callable, Iterable
 
@@ -15,6 +16,7 @@ from stream_model.loop import ModelObserver, make_engine
 from stream_model.metrics import Metrics
 from stream_model.plan import Plan
 from stream_model.reports import Reports
+from stream_model.step import FOR_EVER_NS
 from stream_model_reference import NOW, SECOND, make_plan
 
 GOOD_TEXT = "The operation succeeded. StatusGood (0x0)"
@@ -52,6 +54,8 @@ class Runner:
         registry: CollectorRegistry | None = None,
         lookback_ms: int = 60_000,
         clock: Callable[[], int] = lambda: NOW,
+        timer: Callable[[], float] | None = None,
+        retention_ns: int = FOR_EVER_NS,
     ) -> None:
         self.log = log
         self.registry = registry or CollectorRegistry()
@@ -65,6 +69,7 @@ class Runner:
             TOPICS,
             horizon_ns=60 * SECOND,
             lookback_ms=lookback_ms,
+            retention_ns=retention_ns,
             observer=ModelObserver(
                 metrics or Metrics(self.registry),
                 Reports(logger),
@@ -74,6 +79,8 @@ class Runner:
             ),
             log=logger,
             clock=clock,
+            # Each look finds that much time has gone by: what is due is due at once.
+            timer=timer or itertools.count(0.0, 1000.0).__next__,
         )
 
     def _round(self) -> None:
@@ -87,11 +94,18 @@ class Runner:
                 while not condition():
                     await self.engine.round()
         finally:
+            await self.engine.close()
             await self.broker.close()
 
     async def drain(self) -> None:
-        """Run until everything in the log is committed."""
-        await self.until(lambda: drained(self.log))
+        """Run until everything in the log is committed, and nothing is left to recompute."""
+        await self.until(self.done)
+
+    def done(self) -> bool:
+        """Everything is committed, and nothing is left to recompute."""
+        partitions = self.engine.partitions.values()
+        owed = any(partition.processor.owed() for partition in partitions)
+        return bool(self.settled) and drained(self.log) and not owed
 
     def metric(self, name: str, **labels: str) -> float:
         """A metric's value, 0 where it is not there yet."""
@@ -120,11 +134,12 @@ def dead_letters(log: MemoryLog) -> list[MemoryRecord]:
 
 
 async def fill(log: MemoryLog, items: Iterable[OpcValue]) -> None:
-    """Put values into the log, each asset in a partition of its own as far as there are."""
+    """Put values into the log, each asset in a partition of its own as far as there are.
+
+    Kafka's clock is the latest source time that it has seen.
+    """
     for item in items:
-        await log.produce(
-            ord(item.asset[0]) % log.partitions,
-            telegraf(item),
-            item.asset.encode(),
-            item.time // 10**6,
-        )
+        partition = ord(item.asset[0]) % log.partitions
+        before = log.input[partition][-1].timestamp if log.input[partition] else 0
+        now_ms = max(before, item.time // 10**6)
+        await log.produce(partition, telegraf(item), item.asset.encode(), now_ms)
