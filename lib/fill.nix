@@ -45,6 +45,7 @@ let
           inherit port;
           inherit (table) host;
           record_ms = milliseconds (table.record or "1d");
+          record_flush_ms = milliseconds (table.record_flush or "10s");
           seed = table.seed or null;
           endpoint = "opc.tcp://${net.inUrl site.hosts.${table.host}.address}:${toString port}";
           # asyncua gives a server's own nodes this namespace: 0 is the standard's, 1 the server's.
@@ -56,6 +57,7 @@ let
           host = null;
           port = null;
           record_ms = null;
+          record_flush_ms = null;
           seed = null;
           inherit (table) endpoint;
           namespace = table.namespace or null;

@@ -125,6 +125,7 @@ let
     optional = {
       inherit port;
       record = duration "1min" "90d";
+      record_flush = duration "0s" "10min";
       seed = whole 0 2147483647;
       collector = hostName;
     };
@@ -172,6 +173,7 @@ let
               "host"
               "port"
               "record"
+              "record_flush"
               "seed"
               "endpoint"
               "namespace"

@@ -55,6 +55,7 @@ def test_hosts_and_servers(plant: Site) -> None:
     assert server.endpoint == "opc.tcp://192.168.0.5:4840"
     assert server.collector == "collector"
     assert server.record_ms == 24 * 3600 * 1000
+    assert server.record_flush_ms == 10_000
     assert plant.network.family == 4
     assert plant.path == ROOT / "site.toml"
 
@@ -142,7 +143,7 @@ def test_misspelt_key_is_told_with_the_right_one() -> None:
 
 def test_unknown_key_inside_a_server_is_told_with_the_known_ones() -> None:
     (mistake,) = refused(changed(('host = "opc"', 'host = "opc"\nfoo = 1')))
-    assert mistake.remedy == "known are collector, host, port, record, seed"
+    assert mistake.remedy == "known are collector, host, port, record, record_flush, seed"
 
 
 def test_all_mistakes_of_a_stage_are_told_in_the_order_of_the_file() -> None:

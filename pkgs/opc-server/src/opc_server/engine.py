@@ -49,6 +49,7 @@ class Engine:
         synchronized: tells whether the host's time can be relied on.
         metrics: what is counted.
         witness: a second record, on the disk before its values are published.
+        on_record: told when values were recorded.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Engine:
         synchronized: Callable[[], bool],
         metrics: Metrics,
         witness: RecordWriter | None = None,
+        on_record: Callable[[], None] = lambda: None,
     ) -> None:
         self._sources = dict(sources)
         if min(sources, default=PULSE_NS + 1) > PULSE_NS:
@@ -67,6 +69,7 @@ class Engine:
         self._record = record
         self._witness = witness
         self._witnessing = True
+        self._on_record = on_record
         self._publisher = publisher
         self._clock = clock
         self._synchronized = synchronized
@@ -124,6 +127,7 @@ class Engine:
                 _log.warning("the record is written again", values_lost=record.lost)
             else:
                 _log.error("the record cannot be written", cause=str(record.failure))
+        self._on_record()
         if self._witness is not None:
             self._bear_witness(self._witness, time_ns, part)
 

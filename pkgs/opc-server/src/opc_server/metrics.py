@@ -8,6 +8,8 @@ from prometheus_client.process_collector import ProcessCollector
 
 # From well within a fast period (10 ms) to a service that hangs.
 LATENESS_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+# From a disk that has little to do to an SD card that is worn.
+FLUSH_BUCKETS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
 
 class Metrics:
@@ -41,6 +43,14 @@ class Metrics:
         self.record_bytes = counter("record_bytes", "Bytes written to the record")
         self.record_errors = counter("record_errors", "Writes to the record that failed")
         self.record_lost = counter("record_lost_values", "Values that are not in the record")
+        self.record_disk = gauge("record_disk_bytes", "Bytes of the record on the disk")
+        self.flush_seconds = Histogram(
+            "opc_server_record_flush_seconds",
+            "Time that a flush of the record to the disk took",
+            buckets=FLUSH_BUCKETS,
+            registry=registry,
+        )
+        self.flush_errors = counter("record_flush_errors", "Flushes of the record that failed")
         self.witness_errors = counter("witness_errors", "Ticks that the witness may not hold")
         self.clock_leaps = Counter(
             "opc_server_clock_leaps",

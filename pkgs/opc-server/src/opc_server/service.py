@@ -18,6 +18,7 @@ from fieldline.site import load_site
 from opc_server.clock import Clock, SystemClock, TimeSync, always_synchronized
 from opc_server.endpoint import Endpoint
 from opc_server.engine import Engine
+from opc_server.flusher import Flusher
 from opc_server.metrics import Metrics
 from opc_server.points import Point, own_server, points_of
 from opc_server.publisher import Publisher
@@ -27,8 +28,6 @@ _log = structlog.get_logger("opc-server")
 
 # Values recorded before the stop are still published, if that takes no longer.
 DRAIN_S = 1.0
-# What docs/site.md says of a server without `record`: one day.
-RECORD_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +77,31 @@ class Service:
         points = points_of(site, settings.server)
         sources = build_sources(points, site.path.parent, declared.seed, metrics.source_errors.inc)
         http = self._open_http()
-        variables, kept_ms = [point.recorded for point in points], declared.record_ms or RECORD_MS
+        # Each own server has both.
+        kept_ms, flush_ms = declared.record_ms or 0, declared.record_flush_ms or 0
+        variables = [point.recorded for point in points]
         record = _open_record("--state", self._record_directory, variables, kept_ms)
         witness = None
         if settings.witness is not None:
             witness = _open_record("--witness", settings.witness, variables, kept_ms)
         publisher = Publisher(self.endpoint.server, points, self._clock.wall_ns, self._completed)
         synchronized = TimeSync(self._clock) if settings.require_time_sync else always_synchronized
-        engine = Engine(sources, record, publisher, self._clock, synchronized, metrics, witness)
+        flusher = Flusher(record, flush_ms, metrics)
+        engine = Engine(
+            sources,
+            record,
+            publisher,
+            self._clock,
+            synchronized,
+            metrics,
+            witness,
+            flusher.recorded,
+        )
         self._engine = engine
         metrics.variables.set(len(points))
         metrics.sessions.set_function(self.endpoint.sessions)
         http.start()
+        flusher.start()
         # The address space is there to stay: the garbage collector need not look through it again
         # and again, neither while it grows (a third of the time), nor later (tens of ms at once).
         gc.disable()
@@ -103,6 +115,7 @@ class Service:
                     await publisher.drain()
             await publisher.stop()
             await self.endpoint.stop()
+            await asyncio.to_thread(flusher.stop)
             record.close()
             if witness is not None:
                 witness.close()

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 
 from fieldline.errors import FieldlineError
-from fieldline.record.format import SEGMENT_NAME, RecordTable, may_hold
+from fieldline.record.format import SEGMENT_NAME, RecordTable, may_hold, segment_begin
 from fieldline.record.reader import TableBuilder
 
 # Plant hosts are reached directly: a proxy of the environment knows nothing of them.
@@ -58,7 +58,7 @@ def fetch_record(
                 raise
             if len(segment) < size:
                 raise ValueError(f"{len(segment)} bytes came of {size}")
-            builder.add(segment)
+            builder.add(segment, segment_begin(name))
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
         raise FieldlineError(
             f"The record cannot be read from {base_url}. Check that opc-server runs there and that "

@@ -87,6 +87,25 @@ def may_hold(name: str, since_ns: int | None, until_ns: int | None) -> bool:
     return since_ns is None or begin + SEGMENT_SPAN_NS > since_ns
 
 
+def is_entry(
+    entries: NDArray[np.void], variables: int, begin_ns: int | None = None
+) -> NDArray[np.bool_]:
+    """Tell which of `entries` can be entries at all, and not what a damaged disk gives for them.
+
+    Args:
+        entries: of the type `ENTRY`, shape (n,).
+        variables: how many the segment lists.
+        begin_ns: the time in the segment's name, or None where it has none.
+    Returns:
+        shape (n,).
+    """
+    time = entries["time"]
+    right: NDArray[np.bool_] = (time >= 1) & (entries["variable"] < variables)
+    if begin_ns is not None:
+        right &= (time >= begin_ns - LATENESS_NS) & (time < begin_ns + SEGMENT_SPAN_NS)
+    return right
+
+
 def encode_header(variables: Sequence[RecordVariable]) -> bytes:
     """The bytes a segment begins with."""
     listed = [variable._asdict() for variable in variables]
@@ -118,7 +137,7 @@ def decode_header(data: bytes) -> tuple[tuple[RecordVariable, ...], int] | None:
             RecordVariable(str(item["asset"]), str(item["variable"]), str(item["id"]))
             for item in listed
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RecordFormatError(
             "The list of variables of a record's segment cannot be read; remove that segment.",
             repr(error),

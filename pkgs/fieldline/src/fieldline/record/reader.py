@@ -14,7 +14,9 @@ from fieldline.record.format import (
     RecordTable,
     RecordVariable,
     decode_header,
+    is_entry,
     may_hold,
+    segment_begin,
 )
 
 
@@ -22,14 +24,17 @@ class TableBuilder:
     """Gathers the entries of several segments, whose lists of variables may differ."""
 
     def __init__(self, since_ns: int | None = None, until_ns: int | None = None) -> None:
-        self._since = 1 if since_ns is None else max(since_ns, 1)
+        self._since = since_ns
         self._until = until_ns
         self._known: dict[RecordVariable, int] = {}
         self._parts: list[tuple[NDArray[np.uint32], NDArray[np.void]]] = []
 
-    def add(self, segment: bytes) -> None:
-        """Take one segment's entries; what is cut short at its end is left out.
+    def add(self, segment: bytes, begin_ns: int | None = None) -> None:
+        """Take one segment's entries; what is cut short or cannot be an entry is left out.
 
+        Args:
+            segment: its bytes.
+            begin_ns: the time in its name, if it has one.
         Raises:
             RecordFormatError: these bytes are no segment.
         """
@@ -39,7 +44,9 @@ class TableBuilder:
         variables, offset = header
         count = (len(segment) - offset) // ENTRY.itemsize
         entries = np.frombuffer(segment, ENTRY, count, offset)
-        wanted = (entries["time"] >= self._since) & (entries["variable"] < len(variables))
+        wanted = is_entry(entries, len(variables), begin_ns)
+        if self._since is not None:
+            wanted &= entries["time"] >= self._since
         if self._until is not None:
             wanted &= entries["time"] < self._until
         if not wanted.all():
@@ -78,7 +85,11 @@ def read(
     builder = TableBuilder(since_ns, until_ns)
     for segment in segments:
         try:
-            builder.add(segment.read_bytes() if isinstance(segment, Path) else segment)
+            if isinstance(segment, Path):
+                named = SEGMENT_NAME.fullmatch(segment.name)
+                builder.add(segment.read_bytes(), segment_begin(segment.name) if named else None)
+            else:
+                builder.add(segment)
         except FileNotFoundError:
             continue
     return builder.table()

@@ -63,6 +63,7 @@ class RecordWriter:
         self._prune_at = 0
         # Guards the two below, which `sync` takes from another thread.
         self._lock = threading.Lock()
+        self._syncing = threading.Lock()
         # Files that were ended, or begun, since the last sync.
         self._ended: list[int] = []
         self._begun = False
@@ -90,14 +91,16 @@ class RecordWriter:
                 head = file.readline() + file.readline()
                 header = decode_header(head)
                 if header is None:
-                    last.unlink()
+                    # Each entry has a byte of zero (ENTRY): none is there yet.
+                    if b"\0" not in head:
+                        last.unlink()
                     return
                 size = file.seek(0, os.SEEK_END)
                 torn = (size - header[1]) % ENTRY.itemsize
                 if torn:
                     file.truncate(size - torn)
-        except RecordFormatError:
-            return  # Not ours to mend; the reader names it.
+        except (RecordFormatError, OSError):
+            return  # Not ours to mend; readers name it, and each start begins a new segment.
 
     def append(
         self,
@@ -194,12 +197,16 @@ class RecordWriter:
                 self._file = -1
 
     def sync(self) -> None:
-        """Return when the disk holds all that was appended before; in any thread, one at a time.
+        """Return when the disk holds all that was appended before; in any thread.
 
         Raises:
             OSError: the disk failed. What was appended since the last sync may be lost to a power
                 cut; the kernel does not try these bytes again.
         """
+        with self._syncing:
+            self._sync()
+
+    def _sync(self) -> None:
         with self._lock:
             files, self._ended = self._ended, []
             begun, self._begun = self._begun, False

@@ -245,6 +245,8 @@ class Duration(Form):
 
 def duration_text(milliseconds: int) -> str:
     """Write a duration in the largest unit that holds it whole."""
+    if milliseconds == 0:
+        return "0s"
     for unit, size in reversed(UNITS.items()):
         if milliseconds % size == 0:
             return f"{milliseconds // size}{unit}"

@@ -50,13 +50,14 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """An OPC UA server: ours (`own`; with host, port, record, seed) or an existing one."""
+    """An OPC UA server: ours (`own`; with host, port, record, flush, seed) or an existing one."""
 
     name: str
     own: bool
     host: str | None
     port: int | None
     record_ms: int | None
+    record_flush_ms: int | None
     seed: int | None
     endpoint: str
     namespace: int | None

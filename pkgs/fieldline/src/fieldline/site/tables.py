@@ -101,6 +101,10 @@ class OwnServerTable(Table):
         default=DAY, json_schema_extra={"default": "1d"}
     )
     """How long it keeps its own record."""
+    record_flush: Annotated[int, Duration(0, 10 * MINUTE)] = Field(
+        default=10 * SECOND, json_schema_extra={"default": "10s"}
+    )
+    """How often the disk is made to hold the record: what a power cut may cost."""
     seed: Annotated[int, Whole(0, 2147483647)] | None = None
     """Makes random walks repeatable."""
     collector: HostName | None = None
@@ -141,6 +145,7 @@ class UndecidedServerTable(Table):
     host: Any = None
     port: Any = None
     record: Any = None
+    record_flush: Any = None
     seed: Any = None
     endpoint: Any = None
     namespace: Any = None
