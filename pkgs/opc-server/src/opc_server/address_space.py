@@ -1,157 +1,17 @@
-"""The OPC UA address space: assets as objects, their variables, units and ranges.
-
-asyncua's own way of adding a node compares it with every sibling, so that a thousand assets under
-Objects, or ten thousand variables, take minutes. Here nodes are made as asyncua makes them and put
-into its address space directly; two nodes of one id are refused before.
-"""
+"""The OPC UA address space: assets as objects, their variables, units, ranges and history."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
-from typing import Any
 
 from asyncua import ua
-from asyncua.server.address_space import AddressSpace, AttributeValue, NodeData
-from fieldline.service import EXIT_CONFIGURATION, ServiceError
+from asyncua.server.address_space import NodeData
 
-from opc_server.opcua import AttributeIds, ObjectIds, Server, node_id
+from opc_server.history import offer_history
+from opc_server.nodes import APPLICATION, Builder, data_value
+from opc_server.opcua import ObjectIds, Server, node_id
 from opc_server.points import NAMESPACE, Point
 from opc_server.units import eu_information
-
-APPLICATION = 1
-
-
-def _value(value: object, kind: ua.VariantType) -> ua.DataValue:
-    return ua.DataValue(ua.Variant(value, kind))
-
-
-def _content(node: NodeData, attribute: AttributeIds) -> Any:
-    held: Any = node.attributes[attribute].value
-    return held.Value.Value
-
-
-@functools.cache
-def _type(number: int) -> ua.NodeId:
-    return node_id(number, 0)
-
-
-class _Builder:
-    """Makes nodes; constant attribute values are shared, since nobody changes them in place."""
-
-    def __init__(self, space: AddressSpace) -> None:
-        self._space = space
-        byte = ua.VariantType.Byte
-        self._object_class = _value(ua.NodeClass.Object, ua.VariantType.Int32)
-        self._no_events = _value(0, byte)
-        self._no_mask = _value(0, ua.VariantType.UInt32)
-        read_only = _value(ua.AccessLevel.CurrentRead.mask, byte)
-        self._variable = {
-            AttributeIds.NodeClass: _value(ua.NodeClass.Variable, ua.VariantType.Int32),
-            AttributeIds.WriteMask: self._no_mask,
-            AttributeIds.UserWriteMask: self._no_mask,
-            AttributeIds.ValueRank: _value(int(ua.ValueRank.Scalar), ua.VariantType.Int32),
-            AttributeIds.AccessLevel: read_only,
-            AttributeIds.UserAccessLevel: read_only,
-            AttributeIds.Historizing: _value(False, ua.VariantType.Boolean),
-        }
-        self._shared: dict[object, ua.DataValue] = {}
-        self._references: dict[object, ua.ReferenceDescription] = {}
-
-    def shared(self, key: object, value: object, kind: ua.VariantType) -> ua.DataValue:
-        """An attribute value made once per key."""
-        if key not in self._shared:
-            self._shared[key] = _value(value, kind)
-        return self._shared[key]
-
-    def node(
-        self, node_id: ua.NodeId, name: ua.QualifiedName, attributes: dict[Any, ua.DataValue]
-    ) -> NodeData:
-        """A node with these attributes and the ones that every node has."""
-        if node_id in self._space:
-            raise ServiceError(
-                f"Two nodes have the id {node_id.to_string()}; each needs its own.",
-                code=EXIT_CONFIGURATION,
-            )
-        data = NodeData(node_id)
-        text = ua.LocalizedText(name.Name)
-        own = {
-            AttributeIds.NodeId: _value(node_id, ua.VariantType.NodeId),
-            AttributeIds.BrowseName: _value(name, ua.VariantType.QualifiedName),
-            AttributeIds.DisplayName: _value(text, ua.VariantType.LocalizedText),
-        }
-        for attribute, value in (own | attributes).items():
-            data.attributes[attribute] = AttributeValue(value)
-        self._space[node_id] = data
-        return data
-
-    def object(self, node_id: ua.NodeId, name: ua.QualifiedName) -> NodeData:
-        """A plain object."""
-        attributes = {
-            AttributeIds.NodeClass: self._object_class,
-            AttributeIds.EventNotifier: self._no_events,
-            AttributeIds.WriteMask: self._no_mask,
-            AttributeIds.UserWriteMask: self._no_mask,
-        }
-        data = self.node(node_id, name, attributes)
-        self.refer(data, ObjectIds.HasTypeDefinition, _type(ObjectIds.BaseObjectType))
-        return data
-
-    def variable(
-        self,
-        node_id: ua.NodeId,
-        name: ua.QualifiedName,
-        type_id: int,
-        data_type: int,
-        value: ua.DataValue,
-        interval_ms: float,
-    ) -> NodeData:
-        """A scalar variable that clients may only read."""
-        attributes = {
-            **self._variable,
-            AttributeIds.DataType: self.shared(
-                ("type", data_type), _type(data_type), ua.VariantType.NodeId
-            ),
-            AttributeIds.MinimumSamplingInterval: self.shared(
-                ("interval", interval_ms), interval_ms, ua.VariantType.Double
-            ),
-            AttributeIds.Value: value,
-        }
-        data = self.node(node_id, name, attributes)
-        self.refer(data, ObjectIds.HasTypeDefinition, _type(type_id))
-        return data
-
-    def _description(
-        self, reference: int, target: NodeData, forward: bool
-    ) -> ua.ReferenceDescription:
-        kind: Any = ua.ExpandedNodeId()
-        for other in target.references[:1]:
-            # Our own nodes carry their type first; a client sees it while browsing.
-            if other.ReferenceTypeId == _type(ObjectIds.HasTypeDefinition):
-                kind = other.NodeId
-        # All fields at once: each one's default is an object that would be made for nothing.
-        fields: Any = (
-            _type(reference),
-            forward,
-            target.nodeid,
-            _content(target, AttributeIds.BrowseName),
-            _content(target, AttributeIds.DisplayName),
-            _content(target, AttributeIds.NodeClass),
-            kind,
-        )
-        return ua.ReferenceDescription(*fields)
-
-    def refer(self, source: NodeData, reference: int, target: ua.NodeId) -> None:
-        """Add a reference in one direction, as for a type definition."""
-        key = (reference, target)
-        if key not in self._references:
-            self._references[key] = self._description(reference, self._space[target], True)
-        source.references.append(self._references[key])
-
-    def join(self, parent: NodeData, reference: int, child: NodeData) -> None:
-        """Add a reference from parent to child, and its inverse."""
-        parent.references.append(self._description(reference, child, True))
-        child.references.append(self._description(reference, parent, False))
 
 
 def build(server: Server, points: Sequence[Point]) -> None:
@@ -164,12 +24,12 @@ def build(server: Server, points: Sequence[Point]) -> None:
     Raises:
         ServiceError: a node id is there twice.
     """
-    space: AddressSpace = server.iserver.aspace
-    make = _Builder(space)
-    objects = space[_type(ObjectIds.ObjectsFolder)]
+    make = Builder(server.iserver.aspace)
+    objects = make[ObjectIds.ObjectsFolder]
     asset: NodeData | None = None
     name = ""
-    nothing = _value(None, ua.VariantType.Null)
+    nothing = data_value(None, ua.VariantType.Null)
+    configuration = offer_history(make)
     for point in points:
         if asset is None or point.asset != name:
             name = point.asset
@@ -184,12 +44,14 @@ def build(server: Server, points: Sequence[Point]) -> None:
             ObjectIds.Double,
             nothing,
             point.period_ns / 1e6,
+            make.historized,
         )
+        make.refer(variable, ObjectIds.HasHistoricalConfiguration, configuration)
         make.join(asset, ObjectIds.HasComponent, variable)
         _properties(make, point, variable)
 
 
-def _properties(make: _Builder, point: Point, variable: NodeData) -> None:
+def _properties(make: Builder, point: Point, variable: NodeData) -> None:
     found: list[tuple[str, int, object]] = []
     if point.unit:
         found.append(

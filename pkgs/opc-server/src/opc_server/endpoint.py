@@ -15,6 +15,7 @@ from asyncua import ua
 from fieldline.service import ServiceError
 
 from opc_server.address_space import build
+from opc_server.history import History
 from opc_server.opcua import Server
 from opc_server.points import NAMESPACE, NAMESPACE_URI, Point
 from opc_server.published import share_the_empty_value
@@ -61,13 +62,17 @@ class Endpoint:
             str(error),
         )
 
-    async def build(self, points: Sequence[Point]) -> None:
+    async def build(self, points: Sequence[Point], history: History) -> None:
         """Make the address space: OPC UA's own part, then the assets.
 
+        Args:
+            points: the variables.
+            history: answers for their history.
         Raises:
             ServiceError: two variables have one node id.
         """
         server = self.server
+        server.iserver.history_manager = history
         await server.init()
         uri = f"urn:fieldline:opc-server:{self._name}"
         await server.set_application_uri(uri)

@@ -51,6 +51,20 @@ class Metrics:
             registry=registry,
         )
         self.flush_errors = counter("record_flush_errors", "Flushes of the record that failed")
+        self.record_damages = Counter(
+            "opc_server_record_damages",
+            "Files of the record that cannot be read as they should be, once each",
+            ["kind"],
+            registry=registry,
+        )
+        self.history_reads = Counter(
+            "opc_server_history_reads",
+            "Variables whose history was asked for, once for each answer",
+            ["kind"],
+            registry=registry,
+        )
+        self.history_values = counter("history_values", "Values of the history that were served")
+        self.history_seconds = counter("history_seconds", "Time spent reading the history")
         self.witness_errors = counter("witness_errors", "Ticks that the witness may not hold")
         self.clock_leaps = Counter(
             "opc_server_clock_leaps",

@@ -12,7 +12,16 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
 
-__all__ = ["AttributeIds", "ObjectIds", "Server", "StatusCodes", "at", "node_id", "status_code"]
+__all__ = [
+    "AttributeIds",
+    "ObjectIds",
+    "Server",
+    "StatusCodes",
+    "at",
+    "node_id",
+    "since_1970",
+    "status_code",
+]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -20,6 +29,11 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def at(time_ns: int) -> Any:
     """A time in ns since 1970 as the datetime that asyncua takes, in whole µs."""
     return EPOCH + timedelta(microseconds=time_ns // 1000)
+
+
+def since_1970(when: datetime) -> int:
+    """A time as asyncua gives it, in ns since 1970."""
+    return (when - EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def node_id(identifier: int | str | uuid.UUID, namespace: int) -> ua.NodeId:

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from fieldline.record import RecordVariable, RecordWriter, record_routes
+from fieldline.record import (
+    Archive,
+    Damage,
+    RecordVariable,
+    RecordWriter,
+    record_routes,
+    size_bytes,
+)
 from fieldline.service import EXIT_CONFIGURATION, HttpServer, Notifier, ServiceError
 from fieldline.site import load_site
 
@@ -19,6 +26,7 @@ from opc_server.clock import Clock, SystemClock, TimeSync, always_synchronized
 from opc_server.endpoint import Endpoint
 from opc_server.engine import Engine
 from opc_server.flusher import Flusher
+from opc_server.history import History
 from opc_server.metrics import Metrics
 from opc_server.points import Point, own_server, points_of
 from opc_server.publisher import Publisher
@@ -87,6 +95,8 @@ class Service:
         publisher = Publisher(self.endpoint.server, points, self._clock.wall_ns, self._completed)
         synchronized = TimeSync(self._clock) if settings.require_time_sync else always_synchronized
         flusher = Flusher(record, flush_ms, metrics)
+        archive = Archive(self._record_directory, variables, self._damaged)
+        history = History(self.endpoint.server, points, archive, metrics)
         engine = Engine(
             sources,
             record,
@@ -100,6 +110,7 @@ class Service:
         self._engine = engine
         metrics.variables.set(len(points))
         metrics.sessions.set_function(self.endpoint.sessions)
+        metrics.record_disk.set_function(lambda: size_bytes(self._record_directory))
         http.start()
         flusher.start()
         # The address space is there to stay: the garbage collector need not look through it again
@@ -107,7 +118,7 @@ class Service:
         gc.disable()
         try:
             # A start takes seconds on a small machine, and can be stopped too.
-            await _first_of(stop.wait(), self._serve(points, publisher, engine, ready))
+            await _first_of(stop.wait(), self._serve(points, publisher, engine, history, ready))
         finally:
             self._notifier.stopping()
             with suppress(TimeoutError):
@@ -129,10 +140,12 @@ class Service:
         points: Sequence[Point],
         publisher: Publisher,
         engine: Engine,
+        history: History,
         ready: Callable[[], None] | None,
     ) -> None:
         """Build the address space, have a value for each variable, open the endpoint, tick."""
-        await self.endpoint.build(points)
+        history.check()
+        await self.endpoint.build(points, history)
         publisher.start(engine.periods_ns)
         await _first_of(engine.first(), publisher.failed())
         gc.freeze()
@@ -150,6 +163,15 @@ class Service:
         if ready is not None:
             ready()
         await _first_of(engine.run(), publisher.failed())
+
+    def _damaged(self, damage: Damage) -> None:
+        self.metrics.record_damages.labels(damage.kind).inc()
+        _log.error(
+            "a file of the record is damaged; what can be read of it is served",
+            file=damage.file,
+            kind=damage.kind,
+            cause=damage.cause,
+        )
 
     def _completed(self, _tick: Tick) -> None:
         self.metrics.ticks.inc()

@@ -4,7 +4,7 @@ from fieldline.record.archive import Archive, Damage
 from fieldline.record.client import fetch_record
 from fieldline.record.count import count
 from fieldline.record.format import RecordFormatError, RecordTable, RecordVariable
-from fieldline.record.reader import read, read_directory
+from fieldline.record.reader import read, read_directory, size_bytes
 from fieldline.record.routes import record_routes
 from fieldline.record.select import Position, Selection, select
 from fieldline.record.writer import RecordWriter
@@ -24,4 +24,5 @@ __all__ = [
     "read_directory",
     "record_routes",
     "select",
+    "size_bytes",
 ]

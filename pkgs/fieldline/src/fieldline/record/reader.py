@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,16 @@ def read(
 def list_segments(directory: Path) -> list[Path]:
     """The segments in a record's directory, by the time of their begin."""
     return sorted(path for path in directory.iterdir() if SEGMENT_NAME.fullmatch(path.name))
+
+
+def size_bytes(directory: Path) -> int:
+    """How many bytes a record's segments have; 0 where there is no record."""
+    total = 0
+    with suppress(OSError):
+        for path in list_segments(directory):
+            with suppress(OSError):  # Its time was over just now.
+                total += path.stat().st_size
+    return total
 
 
 def read_directory(

@@ -85,8 +85,8 @@ def select(
             progress.
     """
     since, until = (end_ns + 1, begin.time_ns + 1) if backward else (begin.time_ns, end_ns)
-    wanted = begin.given + limit
-    found = _Found(wanted + 1, backward)
+    since, until = max(since, EARLIEST), min(until, LATEST)
+    found = _Found(begin.given + limit + 1, backward)
     if since >= until:
         return Selection(NOTHING, None)
     for segment, number, bound in _blocks(archive, variable, since, until, backward):
@@ -104,14 +104,13 @@ def select(
 
 def _part(entries: NDArray[np.void], begin: Position, limit: int) -> Selection:
     """The values after the ones given already, `limit` of them at most."""
-    wanted = begin.given + limit
-    taken = entries[:wanted]
-    if len(entries) <= wanted:
-        return Selection(taken[begin.given :], None)
+    # Some that were given may be gone meanwhile; no other value is passed over for them.
+    given = min(begin.given, int(np.count_nonzero(entries["time"] == begin.time_ns)))
+    taken = entries[: given + limit]
+    if len(entries) == len(taken):
+        return Selection(taken[given:], None)
     last = int(taken["time"][-1])
-    return Selection(
-        taken[begin.given :], Position(last, int(np.count_nonzero(taken["time"] == last)))
-    )
+    return Selection(taken[given:], Position(last, int(np.count_nonzero(taken["time"] == last))))
 
 
 def _unfinished(

@@ -1,0 +1,92 @@
+"""History as OPC UA's binary encoding (OPC 10000-6), many values at once.
+
+asyncua would make four Python objects of each value and encode them one by one: 20 µs a value,
+against 0.1 µs here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from asyncua import ua
+from numpy.typing import NDArray
+
+from opc_server.opcua import ObjectIds, node_id
+from opc_server.status import BAD, GOOD, SEVERITY
+
+# Of an encoded DataValue's mask: which fields are there, in this order.
+VALUE, STATUS, SOURCE_TIMESTAMP = 0x01, 0x02, 0x04
+# A Variant's kinds.
+DOUBLE, INT32 = 11, 6
+# OPC UA counts from 1601, in 100 ns.
+TICK_NS = 100
+TICKS_TO_1970 = 116_444_736_000_000_000
+
+TYPE = node_id(int(ObjectIds.HistoryData_Encoding_DefaultBinary), 0)
+
+
+def _row(value: str) -> np.dtype[np.void]:
+    """A DataValue with all fields; the ones that are not there are left out later."""
+    return np.dtype(
+        [("mask", "u1"), ("kind", "u1"), ("value", value), ("status", "<u4"), ("time", "<i8")]
+    )
+
+
+_DOUBLES, _INT32S = _row("<f8"), _row("<i4")
+
+
+def doubles(
+    times: NDArray[np.int64], statuses: NDArray[np.uint32], values: NDArray[np.float64]
+) -> bytes:
+    """Encode values as they were published: a Bad one has no value.
+
+    Args:
+        times: source times, ns since 1970; shape (n,).
+        statuses: OPC UA status codes, shape (n,).
+        values: shape (n,).
+    Returns:
+        The DataValues, without their number.
+    """
+    return _encode(_DOUBLES, DOUBLE, times, statuses, values, statuses & SEVERITY < BAD)
+
+
+def int32s(
+    times: NDArray[np.int64],
+    statuses: NDArray[np.uint32],
+    values: NDArray[np.int64],
+    there: NDArray[np.bool_],
+) -> bytes:
+    """Encode whole numbers, where they are `there`; else as `doubles`."""
+    return _encode(_INT32S, INT32, times, statuses, values, there)
+
+
+def _encode(
+    row: np.dtype[np.void],
+    kind: int,
+    times: NDArray[np.int64],
+    statuses: NDArray[np.uint32],
+    values: NDArray[Any],
+    there: NDArray[np.bool_],
+) -> bytes:
+    coded = statuses != GOOD
+    rows = np.empty(len(times), row)
+    rows["mask"] = SOURCE_TIMESTAMP + VALUE * there + STATUS * coded
+    rows["kind"] = kind
+    rows["value"] = values
+    rows["status"] = statuses
+    rows["time"] = times // TICK_NS + TICKS_TO_1970
+    keep = np.ones((len(rows), row.itemsize), np.bool_)
+    fields = row.fields
+    assert fields is not None, "a row has fields"
+    value, status, time = (fields[name][1] for name in ("value", "status", "time"))
+    keep[:, value - 1 : status] = there[:, None]
+    keep[:, status:time] = coded[:, None]
+    data: bytes = rows.view(np.uint8).reshape(keep.shape)[keep].tobytes()
+    return data
+
+
+def history_data(count: int, values: bytes) -> Any:
+    """`count` encoded DataValues as the HistoryData that asyncua sends."""
+    body: Any = count.to_bytes(4, "little") + values
+    return ua.ExtensionObject(TYPE, body)
