@@ -202,10 +202,11 @@ def test_a_segment_whose_time_is_over_is_passed_over(tmp_path: Path) -> None:
     writer = RecordWriter(tmp_path, VARIABLES, 3_600_000)
     append(writer, 0)
     archive, damages = archive_of(tmp_path)
-    assert times(archive) == [0]
     for path in tmp_path.iterdir():
         path.unlink()
     # It is still in the list.
+    assert times(archive) == []
+    archive.refresh()
     assert times(archive) == []
     assert damages == []
 
@@ -226,6 +227,26 @@ def test_the_reach_is_from_the_oldest_segment_to_the_newest_value(tmp_path: Path
         write(tmp_path, begin_s, [(0, [(0, 0, 0)]), (900, [(0, 0, 0), (1, 50, 0)])], [0, 1, 2])
     archive, _damages = archive_of(tmp_path)
     assert archive.reach() == (START + 100 * SECOND, START + 5900 * SECOND)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("late_block", [1, 2])
+def test_a_block_of_late_values_hides_none_of_its_neighbours(
+    tmp_path: Path, backward: bool, late_block: int
+) -> None:
+    made: list[Tick] = [(100, [(0, 0, 0)] * 5), (1, [(0, 0, 0)] * 5)]
+    made.insert(late_block, (0, [(0, 54 + late_block, 0)] * 5))
+    write(tmp_path, 0, made, [0, 1, 2])
+    archive, _damages = archive_of(tmp_path)
+    for since, until, expected in ((90, 200, [100, 101]), (0, 50, [45]), (45, 101, [45, 100])):
+        at = [START + second * SECOND for second in (since, until)]
+        begin, end = (at[1] - 1, at[0] - 1) if backward else at
+        found = select(archive, 0, Position(begin), end, 100, backward=backward)
+        seconds = (found.entries["time"] - START) // SECOND
+        assert np.unique(seconds, return_counts=True)[1].tolist() == [5] * len(expected)
+        assert sorted(set(seconds.tolist())) == expected
+        edges = np.array(at, np.int64)
+        assert int(count(archive, edges, len(VARIABLES)).sum()) == 5 * len(expected)
 
 
 def test_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,7 @@ class Archive:
         self._on_damage = on_damage
         self._told: set[tuple[str, str]] = set()
         self._cut: dict[str, int] = {}
+        self._looked: set[str] = set()
         self._layouts: dict[bytes, Layout] = {}
         self._segments: dict[str, Segment] = {}
         self._indexes: _Cache[Index] = _Cache(INDEX_BYTES)
@@ -103,7 +104,8 @@ class Archive:
             self._on_damage(Damage(file, kind, cause))
 
     def refresh(self) -> None:
-        """See which segments there are by now."""
+        """See which segments there are by now; each is looked at once until the next time."""
+        self._looked.clear()
         try:
             names = {path.name for path in self._directory.iterdir()}
         except FileNotFoundError:
@@ -163,6 +165,8 @@ class Archive:
 
     def _ready(self, segment: Segment) -> bool:
         name = segment.path.name
+        if name in self._looked:
+            return True
         try:
             if not segment.open(self._layouts, self._wanted):
                 size = segment.path.stat().st_size
@@ -182,6 +186,7 @@ class Archive:
             if self._cut.get(name) == segment.entries:
                 self._tell(name, "torn", f"{segment.torn} bytes after entry {segment.entries}")
             self._cut[name] = segment.entries
+        self._looked.add(name)
         return True
 
     def _lost(self, segment: Segment, error: OSError) -> None:
@@ -211,6 +216,32 @@ class Archive:
         first, last = (int(times.min()), int(times.max())) if len(times) else (LATEST, EARLIEST)
         segment.spans[number] = stamp, first, last
         return entries
+
+    def blocks(self, segment: Segment, since_ns: int, until_ns: int) -> range:
+        """The blocks that may hold source times in [since, until), and few others.
+
+        All times before a block are at most LATENESS_NS later than its last one, and all behind it
+        at most that much earlier than its first one: halving the way to both ends passes over
+        nothing.
+        """
+        low, high = 0, segment.blocks
+        if since_ns > segment.low:
+            end = high
+            while low < end:
+                middle = (low + end) // 2
+                if self.span(segment, middle)[1] < since_ns - LATENESS_NS:
+                    low = middle + 1
+                else:
+                    end = middle
+        if until_ns <= segment.high():
+            begin = low
+            while begin < high:
+                middle = (begin + high) // 2
+                if self.span(segment, middle)[0] >= until_ns + LATENESS_NS:
+                    high = middle
+                else:
+                    begin = middle + 1
+        return range(low, high)
 
     def span(self, segment: Segment, number: int) -> tuple[int, int]:
         """The first and the last source time of a block, as far as they can be read."""

@@ -38,7 +38,7 @@ def _of_segment(archive: Archive, segment: Segment, edges: NDArray[np.int64]) ->
     assert segment.layout is not None
     intervals, listed = len(edges) - 1, segment.layout.variables
     counts = np.zeros(SEVERITIES * intervals * listed, np.int64)
-    for number in range(segment.blocks):
+    for number in archive.blocks(segment, int(edges[0]), int(edges[-1])):
         first, last = archive.span(segment, number)
         if last < edges[0] or first >= edges[-1]:
             continue

@@ -143,11 +143,11 @@ def _blocks(
         if place + 1 < len(segments):
             other = segments[place + 1]
             following = other.high() if backward else other.low
-        numbers = range(segment.blocks)
+        numbers = archive.blocks(segment, since, until)
         bound = segment.high() if backward else segment.low
         for number in reversed(numbers) if backward else numbers:
             first, last = archive.span(segment, number)
-            if number == (0 if backward else segment.blocks - 1):
+            if number == numbers[0 if backward else -1]:
                 bound = following
             elif first <= last:
                 if backward:
