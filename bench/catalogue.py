@@ -95,6 +95,78 @@ BENCHES = (
         ),
     ),
     Bench(
+        "opc-server-history",
+        "opc_server_history.py",
+        "What the record costs: a server with 200 variables at 5 Hz and one subscribed client, "
+        "with the record, with a flush at each tick, and without a record, in turns. Then 1 h of "
+        "300 variables at 5 Hz, 5.4 million values, read with asyncua's client, all variables in "
+        "each request, while the server goes on publishing them to a subscriber. Server, client "
+        "and subscriber share two cores; most of the time is the client's, which makes objects of "
+        "each value.",
+        8,
+        (
+            Figure(
+                "the record's share of the server's CPU at 1,000 values/s",
+                "recording.share_of_the_servers_cpu_percent.flush 10 s",
+                "%",
+                "less",
+                20,
+            ),
+            Figure(
+                "the same, flushed at each tick",
+                "recording.share_of_the_servers_cpu_percent.flush each tick",
+                "%",
+                "less",
+            ),
+            Figure("on disk, per value", "recording.bytes_per_value", "bytes", "less"),
+            Figure("reading 1 h of 300 variables", "reading.together.seconds", "s", "less"),
+            Figure(
+                "the server's CPU, per value",
+                "reading.together.server_cpu_us_per_value",
+                "µs",
+                "less",
+            ),
+            Figure(
+                "the client's CPU, per value",
+                "reading.together.client_cpu_us_per_value",
+                "µs",
+                "less",
+            ),
+            Figure(
+                "ticks skipped meanwhile",
+                "reading.together.meanwhile.ticks_skipped",
+                "ticks",
+                "less",
+                0,
+            ),
+            Figure(
+                "mean lateness of a tick meanwhile",
+                "reading.together.meanwhile.lateness_mean_ms",
+                "ms",
+                "less",
+            ),
+            Figure(
+                "resident, before and after",
+                "reading.together.resident_mib_before_and_after.*",
+                "MiB",
+                "less",
+            ),
+            Figure(
+                "one variable after the other",
+                "reading.one_by_one.values_per_s",
+                "values/s",
+                "more",
+            ),
+            Figure(
+                "counting the last minute of 300 variables",
+                "reading.count.the last minute.median_ms",
+                "ms",
+                "less",
+            ),
+            Figure("counting an hour of them", "reading.count.an hour.median_ms", "ms", "less"),
+        ),
+    ),
+    Bench(
         "stream-model-drain",
         "stream_model_drain.py",
         "Without Kafka: 300,000 inputs of three variables arriving 40:4:1, two results each. "

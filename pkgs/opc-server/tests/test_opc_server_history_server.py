@@ -117,22 +117,20 @@ async def ask(
     **changes: Any,
 ) -> list[ua.HistoryReadResult]:
     """One request, as asyncua's client makes it but for what is said."""
-    ids = [
-        ua.HistoryReadValueId(ua.NodeId.from_string(node), ContinuationPoint=point)
-        for node, point in zip(nodes, points or [None] * len(nodes), strict=True)
-    ]
-    for name in ("IndexRange", "DataEncoding"):
-        if name in changes:
-            for one in ids:
-                setattr(one, name, changes.pop(name))
-    asked = {
-        "TimestampsToReturn": ua.TimestampsToReturn.Source,
-        "ReleaseContinuationPoints": False,
-        **changes,
-    }
+    parameters = ua.HistoryReadParameters()
+    parameters.HistoryReadDetails = details
+    parameters.TimestampsToReturn = ua.TimestampsToReturn.Source
+    parameters.ReleaseContinuationPoints = False
+    for node, point in zip(nodes, points or [None] * len(nodes), strict=True):
+        one = ua.HistoryReadValueId(ua.NodeId.from_string(node))
+        one.ContinuationPoint = point
+        parameters.NodesToRead.append(one)
+    for name, value in changes.items():
+        for changed in (parameters, *parameters.NodesToRead):
+            if hasattr(changed, name):
+                setattr(changed, name, value)
     if isinstance(details, ua.ReadRawModifiedDetails) and details.EndTime is None:
         details.EndTime = ua.get_win_epoch()
-    parameters = ua.HistoryReadParameters(details, NodesToRead=ids, **asked)
     found: list[ua.HistoryReadResult] = await client.uaclient.history_read(parameters)
     return found
 

@@ -16,7 +16,7 @@ def fail() -> None:
 
 
 async def test_works_are_done_in_order_with_their_results() -> None:
-    worker = Worker("test")
+    worker = Worker("test works")
     names: list[str] = []
 
     def work(number: int) -> int:
@@ -25,7 +25,11 @@ async def test_works_are_done_in_order_with_their_results() -> None:
 
     found = await asyncio.gather(*(worker.do(lambda n=n: work(n)) for n in range(5)))  # type: ignore[misc]
     assert found == [0, 2, 4, 6, 8]
-    assert names == ["test"] * 5
+    assert names == ["test works"] * 5
+    thread = next(one for one in threading.enumerate() if one.name == "test works")
+    worker.end()
+    await asyncio.to_thread(thread.join, 10)
+    assert not thread.is_alive()
 
 
 async def test_an_error_is_for_who_asked_and_the_thread_goes_on() -> None:
@@ -33,6 +37,7 @@ async def test_an_error_is_for_who_asked_and_the_thread_goes_on() -> None:
     with pytest.raises(ValueError, match="no"):
         await worker.do(fail)
     assert await worker.do(lambda: 1) == 1
+    worker.end()
 
 
 async def test_work_that_nobody_waits_for_any_more_is_left_out() -> None:
@@ -52,3 +57,4 @@ async def test_work_that_nobody_waits_for_any_more_is_left_out() -> None:
     await first
     assert await worker.do(lambda: 3) == 3
     assert done == []
+    worker.end()

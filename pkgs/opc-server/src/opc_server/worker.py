@@ -21,7 +21,7 @@ class Worker:
     """
 
     def __init__(self, name: str) -> None:
-        self._works: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._works: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def post(self, work: Callable[[], None]) -> None:
@@ -57,6 +57,10 @@ class Worker:
         self._works.put(run)
         return await future
 
+    def end(self) -> None:
+        """End the thread after the work that was asked for; it is not waited for."""
+        self._works.put(None)
+
     def _run(self) -> None:
-        while True:
-            self._works.get()()
+        while (work := self._works.get()) is not None:
+            work()

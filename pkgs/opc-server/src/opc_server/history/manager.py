@@ -68,6 +68,11 @@ class History(HistoryManager):
         """Have damaged segments looked for; requests wait until that is done."""
         self._worker.post(self._archive.check)
 
+    async def stop(self) -> None:
+        """Answer no more; asyncua calls this when the server stops."""
+        await super().stop()
+        self._worker.end()
+
     async def read_history(self, params: ua.HistoryReadParameters) -> list[ua.HistoryReadResult]:
         """Answer one request; asyncua calls this.
 
