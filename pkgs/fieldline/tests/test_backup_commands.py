@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from backup_world import World, contents, fill
+from backup_world import UNITS, World, contents, fill
 from fieldline.backup import command, host
 from fieldline.backup.journal import Journal, Phase, Record
 from fieldline.backup.restore import STAGE
@@ -112,6 +112,23 @@ def test_not_on_another_host(case: Case, monkeypatch: pytest.MonkeyPatch) -> Non
         with pytest.raises(FieldlineError, match="Run this on db: collector has neither"):
             run()
     assert case.world.done == []
+
+
+def test_ctrl_c_and_a_full_disk_are_told_in_words(case: Case) -> None:
+    file = case.archive()
+    case.world.fails = {"stop influxdb2.service": KeyboardInterrupt}
+    for run, text in (
+        (lambda: case.backup(case.state.parent / "more.tar"), "no archive was made"),
+        (lambda: case.restore(file, "--replace"), "`fieldline restore --resume` goes on"),
+    ):
+        # The command line itself makes 130 of it.
+        assert text in run()[1]
+    assert all(case.world.runs[unit] for unit in UNITS)
+    case.world.fails = {"sync": OSError(28, "No space left on device")}
+    assert case.restore("--abort")[0] == 0
+    with pytest.raises(FieldlineError, match="Look at the disks of this host") as told:
+        case.restore(file, "--replace")
+    assert "No space left on device" in told.value.cause
 
 
 @pytest.mark.parametrize(

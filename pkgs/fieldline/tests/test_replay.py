@@ -209,6 +209,13 @@ def test_each_kind_of_difference_is_counted_and_the_first_is_told() -> None:
     assert not first.equal
 
 
+def test_where_nothing_is_there_is_no_equality() -> None:
+    memory = plant()
+    memory.stored, memory.given = {}, {}
+    with pytest.raises(FieldlineError, match="nothing to replay"):
+        run(memory)
+
+
 def test_a_tolerance_is_relative_to_the_larger_of_both() -> None:
     memory = plant()
     memory.given = {key: value * (1 + 1e-9) for key, value in memory.given.items()}

@@ -34,6 +34,12 @@ restore_app = typer.Typer(add_completion=False)
 
 FOLDER = Path("/var/backup")
 
+_NO_BACKUP = "Interrupted: what ran before runs, and no archive was made."
+_NO_RESTORE = (
+    "Interrupted. `fieldline restore --resume` goes on if something was unpacked already,"
+    " `fieldline restore --abort` removes that."
+)
+
 
 class RealHost(Units):
     """The effects of a backup and of a restore on this host."""
@@ -70,10 +76,24 @@ def _host() -> Iterator[RealHost]:
         yield RealHost(interruptions)
 
 
+@contextmanager
+def _told(interrupted: str) -> Iterator[None]:
+    """What ends a command besides what it knows, in words."""
+    try:
+        yield
+    except OSError as error:
+        raise FieldlineError(
+            "Look at the disks of this host: something cannot be read or written.", str(error)
+        ) from error
+    except KeyboardInterrupt:
+        typer.echo(interrupted, err=True)
+        raise
+
+
 def _named(target: Path, host: str) -> Path:
     """The file that a folder or a file's name stands for."""
-    if target == FOLDER and not target.exists():
-        target.mkdir(mode=0o700)
+    if FOLDER in (target, target.parent):
+        FOLDER.mkdir(mode=0o700, exist_ok=True)
     if target.is_dir():
         return target / f"{host}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar"
     if not target.parent.is_dir():
@@ -103,7 +123,7 @@ def backup(
     host = socket.gethostname()
     parts = parts_of(declared, host)
     begin = time.monotonic()
-    with _host() as real, TerminalProgress() as progress:
+    with _told(_NO_BACKUP), _host() as real, TerminalProgress() as progress:
         if Restore(STATE, real, progress).journal.read() is not None:
             raise FieldlineError(
                 "A restore is under way: end it with `fieldline restore --resume` or `--abort`."
@@ -168,7 +188,7 @@ def restore(
     host = socket.gethostname()
     parts = parts_of(declared, host)
     begin = time.monotonic()
-    with _host() as real, TerminalProgress() as progress:
+    with _told(_NO_RESTORE), _host() as real, TerminalProgress() as progress:
         work = Restore(STATE, real, progress)
         if file is not None:
             manifest = archive.read_manifest(file)

@@ -125,6 +125,7 @@ def started_again(units: Sequence[str], *leftovers: Path) -> Iterator[None]:
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        bufsize=0,
         start_new_session=True,
     ) as helper:
         assert helper.stdin is not None
@@ -138,7 +139,6 @@ def started_again(units: Sequence[str], *leftovers: Path) -> Iterator[None]:
         finally:
             with suppress(BrokenPipeError):
                 helper.stdin.write(b"done\n")
-                helper.stdin.flush()
 
 
 class Interruptions:

@@ -76,9 +76,9 @@ def check_backup(file: Path | None, why: str, host: str, now: float | None = Non
     """
     steps = (
         f"{why}. The old system's Kafka does not start on that, so the host could go back, but its"
-        f" Kafka could not. Take these steps: 1. make an archive of {host}'s data now; 2. run this"
-        " command again with --backup FILE; 3. should the new system not do, put the archive back"
-        " after going back."
+        f" Kafka could not. Take these steps: 1. make an archive of {host}'s data now (`fieldline"
+        " backup` there) and copy it here; 2. run this command again with --backup FILE; 3. should"
+        " the new system not do, put the archive back after going back (`fieldline restore`)."
     )
     if file is None:
         raise FieldlineError(steps)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fieldline.errors import FieldlineError
 from fieldline.influx.arguments import iso
 from fieldline.replay.difference import Comparison, ModelDifference
 from fieldline.replay.selection import Failures, Functions
@@ -130,7 +131,8 @@ def replay(
     """Compute every result in [since, until), ns, anew, hand it to `write`, and compare.
 
     Raises:
-        FieldlineError: a function cannot be loaded; InfluxDB refuses or does not answer.
+        FieldlineError: a function cannot be loaded; there is nothing to compare; InfluxDB refuses
+            or does not answer.
     """
     begin = time.monotonic()
     reference = Reference(catalogue, store.latest_before(since), functions.load)
@@ -145,13 +147,20 @@ def replay(
         comparison.add(replayed, store.results(a, b).points)
         inputs += len(values)
         results += len(replayed)
+    models = list(comparison.differences())
+    if not results and not any(model.only_stored for model in models):
+        raise FieldlineError(
+            f"There is nothing to replay from {iso(since)} to {iso(until)}: no result can be"
+            " computed, and none is stored. Look at the times, and whether all inputs have values"
+            " (`fieldline where`)."
+        )
     return Report(
         since,
         until,
         run,
         inputs,
         results,
-        list(comparison.differences()),
+        models,
         functions.failures,
         time.monotonic() - begin,
     )
