@@ -210,6 +210,18 @@ async def test_a_slow_disk_gives_what_it_has_and_goes_on(
     monkeypatch.setattr(manager_module, "ANSWER_S", 0.0)
     values = await client.get_node(NODES[0]).read_raw_history(time(0), time(COUNT))
     assert len(values) == COUNT + 1  # And the bound: the first value of today.
+    # Several variables: the ones that there was no time for have to be asked for again.
+    points: dict[str, bytes | None] = dict.fromkeys(NODES[:2])
+    counts = dict.fromkeys(points, 0)
+    while points:
+        results = await ask(client, raw(time(0), time(60)), list(points), list(points.values()))
+        assert all(result.StatusCode.name == "Good" for result in results)
+        for node, result in zip(list(points), results, strict=True):
+            counts[node] += len(result.HistoryData.DataValues)
+            points[node] = result.ContinuationPoint
+            if result.ContinuationPoint is None:
+                del points[node]
+    assert list(counts.values()) == [60, 60]
 
 
 async def test_all_variables_are_counted_in_one_request(client: Client) -> None:
@@ -268,6 +280,8 @@ async def test_the_server_says_what_it_can(client: Client) -> None:
     assert await value("UpdateDataCapability") is False
     assert await value("ServerTimestampSupported") is False
     assert await value("MaxReturnDataValues") == manager_module.VALUES_PER_ANSWER
+    limit = ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerHistoryReadData
+    assert await client.get_node(ua.NodeId(limit)).read_value() == manager_module.NODES_PER_REQUEST
     for folder in (
         ObjectIds.Server_ServerCapabilities_AggregateFunctions,
         ObjectIds.HistoryServerCapabilities_AggregateFunctions,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncua import ua
 
-from opc_server.history.manager import VALUES_PER_ANSWER
+from opc_server.history.manager import NODES_PER_REQUEST, VALUES_PER_ANSWER
 from opc_server.history.processed import DEFAULT_QUALITY
 from opc_server.nodes import APPLICATION, Builder, data_value
 from opc_server.opcua import ObjectIds, node_id
@@ -35,10 +35,14 @@ def offer_history(make: Builder) -> ua.NodeId:
         "ServerTimestampSupported",
     ):
         make.set(getattr(ObjectIds, f"HistoryServerCapabilities_{name}"), False, BOOLEAN)
-    number = ua.VariantType.UInt32
     make.set(ObjectIds.HistoryServerCapabilities_AccessHistoryDataCapability, True, BOOLEAN)
-    make.set(ObjectIds.HistoryServerCapabilities_MaxReturnDataValues, VALUES_PER_ANSWER, number)
-    make.set(ObjectIds.HistoryServerCapabilities_MaxReturnEventValues, 0, number)
+    limits = ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerHistoryReadData
+    for node, limit in (
+        (ObjectIds.HistoryServerCapabilities_MaxReturnDataValues, VALUES_PER_ANSWER),
+        (ObjectIds.HistoryServerCapabilities_MaxReturnEventValues, 0),
+        (limits, NODES_PER_REQUEST),
+    ):
+        make.set(node, limit, ua.VariantType.UInt32)
     # No limit: a continuation point holds all that is needed to go on.
     make.set(
         ObjectIds.Server_ServerCapabilities_MaxHistoryContinuationPoints,
