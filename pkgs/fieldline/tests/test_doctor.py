@@ -121,16 +121,20 @@ def local_site(taken: Mapping[str, int]) -> Site:
 
 
 def test_ports() -> None:
+    here = LocalHost("collector", {"stream-model": unit("stream-model")})
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         site = local_site({"telegraf": port})
-        seen = verdicts(ports(context(Plant(site=site, host="collector"))))
+        seen = verdicts(ports(context(Plant(site=site, here=here))))
+        from_db = verdicts(ports(context(Plant(site=site, here=LocalHost("db")))))
     assert seen[f"collector {port} (telegraf)"] == "ok"
     assert seen[f"db {port} (telegraf)"] == "ok"
     assert seen["opc 1 (opc-server)"] == "failed"
     assert seen["db 1 (apache-kafka)"] == "failed"
-    # InfluxDB's is its own host's alone.
-    assert seen["db 1 (influxdb2)"] == "skipped"
+    assert seen["collector 1 (stream-model)"] == "failed"
+    # InfluxDB's is its own host's alone; a unit that is not there does not listen.
+    assert seen["db 1 (influxdb2)"] == from_db["db 1 (influxdb2)"] == "skipped"
+    assert from_db["collector 1 (stream-model)"] == "failed"
 
 
 def test_a_silent_host_and_who_may_reach_what(monkeypatch: pytest.MonkeyPatch) -> None:
