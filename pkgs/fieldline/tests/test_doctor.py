@@ -108,7 +108,9 @@ def local_site(taken: Mapping[str, int]) -> Site:
     hosts = {name: replace(host, address="127.0.0.1") for name, host in SITE.hosts.items()}
     closed = 1
     servers = {n: replace(s, port=closed) for n, s in SITE.servers.items()}
-    metrics = replace(SITE.metrics, opc_server=closed, stream_model=closed, telegraf=closed)
+    metrics = replace(
+        SITE.metrics, opc_server=closed, stream_model=closed, telegraf=closed, gap_filler=closed
+    )
     return replace(
         SITE,
         hosts=hosts,
@@ -146,7 +148,7 @@ def test_a_silent_host_and_who_may_reach_what(monkeypatch: pytest.MonkeyPatch) -
     from_collector = verdicts(ports(context(Plant(host="collector"))))
     assert from_collector["opc 4840 (opc-server)"] == "failed"
     assert from_collector["db 9092 (apache-kafka)"] == "failed"
-    assert len(declared_ports(SITE)) == len(from_collector) == 11
+    assert len(declared_ports(SITE)) == len(from_collector) == 12
 
 
 # -- clocks ---------------------------------------------------------------------------------------

@@ -22,7 +22,6 @@ _SECONDS = 6.0
 # So many seconds of the declared rate may wait before it is worth a word.
 _LAG_SECONDS = 60.0
 _PROVISION = "On Kafka's host: `systemctl restart kafka-provision` makes it as declared."
-_UNITS = {"stream-model": "stream-model", "telegraf-opc": "telegraf", "telegraf-model": "telegraf"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,8 @@ def groups(broker: Broker, rate: float) -> Iterator[Finding]:
     """
     for name, topic in GROUPS.items():
         subject = f"group {name}"
-        unit = _UNITS[name]
+        # Our services' groups have their names; the others are Telegraf's.
+        unit = "telegraf" if name.startswith("telegraf-") else name
         group = broker.groups.get(name)
         if group is None or not group.committed:
             text = "it has not read anything yet"

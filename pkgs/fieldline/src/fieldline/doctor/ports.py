@@ -80,6 +80,8 @@ def declared_ports(site: Site) -> list[Port]:
             add("stream-model", site.metrics.stream_model)
         if roles & {"collector", "writer"}:
             add("telegraf", site.metrics.telegraf)
+        if "collector" in roles:
+            add("gap-filler", site.metrics.gap_filler)
         if "kafka" in roles:
             add("apache-kafka", site.kafka.port, clients | {name})
         if "influxdb" in roles:
