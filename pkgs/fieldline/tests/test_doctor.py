@@ -108,7 +108,9 @@ def local_site(taken: Mapping[str, int]) -> Site:
     hosts = {name: replace(host, address="127.0.0.1") for name, host in SITE.hosts.items()}
     closed = 1
     servers = {n: replace(s, port=closed) for n, s in SITE.servers.items()}
-    metrics = replace(SITE.metrics, opc_server=closed, stream_model=closed, telegraf=closed)
+    metrics = replace(
+        SITE.metrics, opc_server=closed, stream_model=closed, telegraf=closed, gap_filler=closed
+    )
     return replace(
         SITE,
         hosts=hosts,
@@ -121,16 +123,20 @@ def local_site(taken: Mapping[str, int]) -> Site:
 
 
 def test_ports() -> None:
+    here = LocalHost("collector", {"stream-model": unit("stream-model")})
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         site = local_site({"telegraf": port})
-        seen = verdicts(ports(context(Plant(site=site, host="collector"))))
+        seen = verdicts(ports(context(Plant(site=site, here=here))))
+        from_db = verdicts(ports(context(Plant(site=site, here=LocalHost("db")))))
     assert seen[f"collector {port} (telegraf)"] == "ok"
     assert seen[f"db {port} (telegraf)"] == "ok"
     assert seen["opc 1 (opc-server)"] == "failed"
     assert seen["db 1 (apache-kafka)"] == "failed"
-    # InfluxDB's is its own host's alone.
-    assert seen["db 1 (influxdb2)"] == "skipped"
+    assert seen["collector 1 (stream-model)"] == "failed"
+    # InfluxDB's is its own host's alone; a unit that is not there does not listen.
+    assert seen["db 1 (influxdb2)"] == from_db["db 1 (influxdb2)"] == "skipped"
+    assert from_db["collector 1 (stream-model)"] == "failed"
 
 
 def test_a_silent_host_and_who_may_reach_what(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +148,7 @@ def test_a_silent_host_and_who_may_reach_what(monkeypatch: pytest.MonkeyPatch) -
     from_collector = verdicts(ports(context(Plant(host="collector"))))
     assert from_collector["opc 4840 (opc-server)"] == "failed"
     assert from_collector["db 9092 (apache-kafka)"] == "failed"
-    assert len(declared_ports(SITE)) == len(from_collector) == 11
+    assert len(declared_ports(SITE)) == len(from_collector) == 12
 
 
 # -- clocks ---------------------------------------------------------------------------------------

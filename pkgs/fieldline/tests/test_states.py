@@ -51,6 +51,7 @@ def test_a_state_has_the_declared_shape() -> None:
                 "since_ns": None,
                 "hop": "subscription",
                 "cause": "it never delivered",
+                "code": "",
             }
         ],
         "restarts": {"telegraf": {"count": 2, "last_ns": NS, "reason": "no value for 30 s"}},

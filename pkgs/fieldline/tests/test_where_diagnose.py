@@ -23,7 +23,7 @@ from fieldline.where.endpoint import Reach
 from fieldline.where.offsets import KafkaReading
 from fieldline.where.probes import Told
 from fieldline.where.tail import Refused
-from where_plant import MODELS, NOW, SECOND, VARIABLES, P, Plant, S, T, down, failed
+from where_plant import MODELS, NOW, SECOND, SITE, VARIABLES, P, Plant, S, T, down, failed
 
 
 def said(group: Stopped) -> tuple[str, str, str]:
@@ -275,12 +275,34 @@ def test_one_silent_host_is_off_rather_than_all_others() -> None:
 
 
 def test_a_server_that_the_gap_filler_cannot_reach() -> None:
+    """A PLC: the collector alone may reach it."""
+    plc = replace(SITE.servers["opc"], own=False, host=None)
     state = GapFillerState({"opc": ServerState(connected=False, problem="BadTimeout")})
-    plant = Plant(gap_filler=state)
+    plant = Plant(site=replace(SITE, servers={"opc": plc}), gap_filler=state, server_told=False)
     plant.everything(30.0)
     group = plant.only()
     assert said(group) == ("server", "opc", "server-unreachable")
     assert group.cause.endswith("BadTimeout")
+
+
+def test_a_server_of_ours_that_answers_here_and_not_its_collector() -> None:
+    state = GapFillerState({"opc": ServerState(connected=False, problem="no answer")})
+    plant = Plant(gap_filler=state)
+    plant.everything(30.0)
+    group = plant.only()
+    assert said(group) == ("subscription", "collector", "not-connected")
+    assert "the network between the two is cut" in group.cause
+
+
+def test_a_value_that_stays_as_it_is_has_not_stopped() -> None:
+    stale = StaleVariable("Sensors", P, NOW - 500 * SECOND, "server", "the same", "unchanged")
+    plant = Plant(gap_filler=GapFillerState(stale=[stale]))
+    plant.stop(P, age=500.0)
+    found = plant.diagnosis()
+    assert (found.stopped, found.arriving) == ([], 5)
+    stopped = msgspec.structs.replace(stale, code="source-stopped")
+    plant.gap_filler = GapFillerState(stale=[stopped])
+    assert said(plant.only()) == ("server", "opc", "source-stopped")
 
 
 def test_a_server_that_is_cut_off_from_here_only_is_not_blamed() -> None:

@@ -17,7 +17,7 @@ from fieldline.where.diagnosis import Diagnosis, Stopped
 from fieldline.where.endpoint import Reach
 from fieldline.where.evidence import Evidence, Recorded
 from fieldline.where.looking import choose
-from fieldline.where.offsets import KafkaReading, TopicEnd
+from fieldline.where.offsets import GROUPS, KafkaReading, TopicEnd
 from fieldline.where.probes import Readings, Told
 from fieldline.where.scrape import Scrape
 from fieldline.where.stored import Stored
@@ -70,6 +70,8 @@ class Plant:
     here: LocalHost | None = None
     words: dict[str, Entry] = field(default_factory=dict)
     server: Scrape | None = None
+    # An existing server tells nothing of itself.
+    server_told: bool = True
     collector: Scrape | None = None
     writer: Scrape | None = None
     model: Told = field(default_factory=Told)
@@ -180,13 +182,13 @@ class Plant:
             ]
         )
         ends = {"opc": TopicEnd({0: 100}, 0), "model": TopicEnd({0: 100}, 0)}
-        topics = {"stream-model": "opc", "telegraf-opc": "opc", "telegraf-model": "model"}
         kafka = KafkaReading(
             {**ends, DEAD_LETTER: TopicEnd({0: 0}, -1)},
-            {g: {(t, 0): 100 - self.lags.get(g, 0)} for g, t in topics.items()},
+            {g: {(t, 0): 100 - self.lags.get(g, 0)} for g, t in GROUPS.items()},
         )
+        told = replace(self.server or server, clock_s=self.clock_s)
         return Readings(
-            {"opc": replace(self.server or server, clock_s=self.clock_s)},
+            {"opc": told} if self.server_told else {},
             {"collector": self.collector or collector, "db": self.writer or writer},
             self.broker or kafka,
             {"collector": self.model},

@@ -22,10 +22,6 @@ _SECONDS = 6.0
 # So many seconds of the declared rate may wait before it is worth a word.
 _LAG_SECONDS = 60.0
 _PROVISION = "On Kafka's host: `systemctl restart kafka-provision` makes it as declared."
-# The unit that a group's members are: Telegraf has a group for each topic that it writes.
-_UNITS = {"stream-model": "stream-model"} | dict.fromkeys(
-    (name for name in GROUPS if name.startswith("telegraf-")), "telegraf"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +105,8 @@ def groups(broker: Broker, rate: float) -> Iterator[Finding]:
     """
     for name, topic in GROUPS.items():
         subject = f"group {name}"
-        unit = _UNITS[name]
+        # Our services' groups have their names; the others are Telegraf's.
+        unit = "telegraf" if name.startswith("telegraf-") else name
         group = broker.groups.get(name)
         if group is None or not group.committed:
             text = "it has not read anything yet"

@@ -37,8 +37,12 @@ def ports(context: Context) -> Iterator[Finding]:
     asked = [p for p in declared_ports(context.site) if p.clients is None or here in p.clients]
     with ThreadPoolExecutor(len(asked)) as pool:
         reached = list(pool.map(lambda p: reach_of_port(p.address, p.port)[0], asked))
+    units = context.here.units
     for port, reach in zip(asked, reached, strict=True):
-        yield _finding(port, reach)
+        if port.host == here and reach == "refused" and port.unit not in {*units, "sshd"}:
+            yield Finding(_subject(port), "skipped", f"this host has no unit {port.unit}")
+        else:
+            yield _finding(port, reach)
     for port in declared_ports(context.site):
         if port not in asked:
             text = f"its firewall lets {', '.join(sorted(port.clients or ())) or 'nobody'} in only"
@@ -76,6 +80,8 @@ def declared_ports(site: Site) -> list[Port]:
             add("stream-model", site.metrics.stream_model)
         if roles & {"collector", "writer"}:
             add("telegraf", site.metrics.telegraf)
+        if "collector" in roles:
+            add("gap-filler", site.metrics.gap_filler)
         if "kafka" in roles:
             add("apache-kafka", site.kafka.port, clients | {name})
         if "influxdb" in roles:

@@ -56,6 +56,8 @@ class StaleVariable(msgspec.Struct, frozen=True):
     Attributes:
         since_ns: when it stopped: the source time of its last value; None if it never had one.
         hop: the first hop at which it stopped; cause: in plain words.
+        code: the cause for programs, such as `source-stopped`; `unchanged` is no fault: a server
+            that follows the standard does not report a value again that stays as it is.
     """
 
     asset: str
@@ -63,6 +65,7 @@ class StaleVariable(msgspec.Struct, frozen=True):
     since_ns: int | None
     hop: StaleHop
     cause: str
+    code: str = ""
 
 
 class Restarts(msgspec.Struct, frozen=True):

@@ -56,6 +56,13 @@ CAUSES: dict[str, tuple[str, str]] = {
         "the collector cannot reach the OPC UA server {server}: {problem}",
         "See the server's power, its network, and endpoint and security in site.toml.",
     ),
+    "not-connected": (
+        (
+            "{collector} cannot reach the server {server} ({problem}), though that answers here:"
+            " the network between the two is cut, or the server refuses it"
+        ),
+        "See the network between {collector} and the server, and the server's firewall.",
+    ),
     "source-stopped": (
         "the server {server} lives, but its source gives no new value",
         "See the sensor or the recording behind it; `journalctl -u opc-server` on its host.",

@@ -25,6 +25,11 @@ Found = tuple[StopHop, str, Cause]
 
 _SECOND_NS = 10**9
 
+# Codes of the gap filler to ours; the others are given in its own words.
+_TOLD = {"source-stopped": "source-stopped", "node-unknown": "unknown-node"}
+# Its code of a value that a server need not report, since it stays as it is.
+_UNCHANGED = "unchanged"
+
 
 class Variables:
     """Judges variables.
@@ -133,13 +138,16 @@ class Variables:
                 self.arriving.add(index)
                 return None
             return self._stop(index, self._behind_kafka(), stored_ns)
+        told = self._stale.get((variable.asset, variable.variable))
+        if told is not None and told.code == _UNCHANGED:
+            self.arriving.add(index)
+            return None
         found = self._before_kafka(variable, index)
         if found is None and self._evidence.store_problem:
             # Not to be seen in Kafka from here; InfluxDB is broken in any case.
             found = self._behind_kafka()
         if found is None:
             return None
-        told = self._stale.get((variable.asset, variable.variable))
         since = max(stored_ns or 0, kafka_ns, (told and told.since_ns) or 0) or None
         # Only InfluxDB remembers long enough to say so.
         return self._stop(index, found, since, never=since is None and stored_ns == 0)
@@ -177,12 +185,10 @@ class Variables:
         cut = self._cut(server)
         if cut is not None:
             return cut
-        found = self._server(name, server) or self._told(variable)
+        found = self._server(name, server)
+        found = found or self._recorded(variable, index) or self._told(variable)
         if found is not None:
             return found
-        recorded = self._recorded(variable, index)
-        if recorded is not None:
-            return recorded
         why = self.blame.collector(collector)
         if why is not None:
             return "subscription", collector, why
@@ -245,10 +251,14 @@ class Variables:
             reached = state is not None and state.connected
             if not reached or why.code != "host-silent":
                 return "server", name, why
-        if state is not None and not state.connected:
-            problem = state.problem or "it gives no reason"
+        if state is None or state.connected:
+            return None
+        problem = state.problem or "it gives no reason"
+        if name not in self._evidence.readings.servers:
             return "server", name, cause("server-unreachable", server=name, problem=problem)
-        return None
+        where = server.collector
+        why = cause("not-connected", server=name, collector=where, problem=problem)
+        return "subscription", where, why
 
     def _told(self, variable: DeclaredVariable) -> Found | None:
         """What the gap filler, which asks the server itself, has found."""
@@ -259,9 +269,11 @@ class Variables:
             return self._bad(variable, status)
         stale = self._stale.get((variable.asset, variable.variable))
         # Of the hops behind the server more is known here than there.
-        if stale is not None and stale.hop == "server":
-            return "server", variable.server, cause("told", text=stale.cause, collector=collector)
-        return None
+        if stale is None or stale.hop != "server":
+            return None
+        if stale.code in _TOLD:
+            return "server", variable.server, cause(_TOLD[stale.code], server=variable.server)
+        return "server", variable.server, cause("told", text=stale.cause, collector=collector)
 
     def _recorded(self, variable: DeclaredVariable, index: int) -> Found | None:
         """What the server's own record tells of the source; None if that is well."""
