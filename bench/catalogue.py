@@ -295,4 +295,43 @@ BENCHES = (
             Figure("resident", "stopped.*.resident_mib", "MiB", "less"),
         ),
     ),
+    Bench(
+        "ledger-count",
+        "ledger_count.py",
+        "An hour of 10,000 variables at 1 Hz in a real InfluxDB, 36 million values with their "
+        "qualities, counted by several questions; the ledger takes the first. Then a day of the "
+        "ledger of as many variables: each query of the dashboard, and what the command reads. "
+        "CPU is InfluxDB's.",
+        7,
+        (
+            Figure(
+                "counting the hour, as the ledger does", "count.ours_hour.server_cpu_s", "s", "less"
+            ),
+            Figure(
+                "the same by the values' own fields", "count.flux_values.server_cpu_s", "s", "less"
+            ),
+            Figure("the same by InfluxQL", "count.influxql_quality.server_cpu_s", "s", "less"),
+            Figure(
+                "its last 3 minutes alone",
+                "count.flux_quality_last_3_minutes.server_cpu_s",
+                "s",
+                "less",
+            ),
+            Figure(
+                "minutes of 200 variables", "count.ours_minutes_of_200.server_cpu_s", "s", "less"
+            ),
+            Figure(
+                "panel Produced and stored", "day.Produced and stored.server_cpu_s", "s", "less"
+            ),
+            Figure(
+                "panel Variables that lack most",
+                "day.Variables that lack most.server_cpu_s",
+                "s",
+                "less",
+            ),
+            Figure("fieldline ledger, a day", "day.fieldline ledger.seconds", "s", "less"),
+            Figure("records that the service takes", "book.records_per_s", "records/s", "more"),
+            Figure("a day in its memory", "book.grown_mib", "MiB", "less"),
+        ),
+    ),
 )

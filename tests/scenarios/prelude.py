@@ -10,7 +10,17 @@ from contextlib import contextmanager
 PLANT = [
     (opc, ["opc-server"]),
     (collector, ["telegraf", "stream-model"]),
-    (db, ["apache-kafka", "kafka-provision", "influxdb2", "influxdb-provision", "telegraf"]),
+    (
+        db,
+        [
+            "apache-kafka",
+            "kafka-provision",
+            "influxdb2",
+            "influxdb-provision",
+            "ledger",
+            "telegraf",
+        ],
+    ),
 ]
 
 

@@ -96,6 +96,16 @@ def test_what_the_minutes_do_not_explain_is_asked_for_by_the_hour(short: int) ->
     assert narrow(minutes, short) == (0, MINUTES)
 
 
+def test_what_was_never_produced_is_not_asked_for() -> None:
+    """A server that runs from the tenth minute to the fortieth, and a hole in between."""
+    minutes = np.zeros(MINUTES, np.int64)
+    minutes[10:40] = 60
+    minutes[20:22] = 0
+    assert narrow(minutes, 120) == (20, 22)
+    # Where that does not explain it, the hole is at an end.
+    assert narrow(minutes, 121) == (0, MINUTES)
+
+
 def test_an_empty_hour_is_asked_for_as_a_whole() -> None:
     assert narrow(np.zeros(MINUTES, np.int64), 10) == (0, MINUTES)
 

@@ -131,13 +131,21 @@ def narrow(minutes: Ints, lacking: int) -> tuple[int, int]:
     """Which minutes of an hour to ask for: [first, last).
 
     Minutes with fewer values than the fullest one lack something, as long as that explains all that
-    is lacking; where it does not, the hour is asked for as a whole.
+    is lacking. Empty ones at the hour's begin and end are looked at last: a server may have started
+    or stopped there, and an hour that goes on has its end before it. Where nothing explains it, the
+    hour is asked for as a whole.
 
     Args:
         minutes: values of each minute, shape (60,).
     """
     missing = minutes.max() - minutes
-    short = np.flatnonzero(missing > _UNEVEN)
-    if missing[short].sum() < lacking:
-        return 0, MINUTES
-    return int(short[0]), int(short[-1]) + 1
+    short = missing > _UNEVEN
+    inner = short.copy()
+    filled = np.flatnonzero(minutes)
+    if len(filled):
+        inner[: filled[0]] = inner[filled[-1] :] = False
+    for which in (inner, short):
+        if missing[which].sum() >= lacking:
+            places = np.flatnonzero(which)
+            return int(places[0]), int(places[-1]) + 1
+    return 0, MINUTES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Annotated
 
@@ -29,6 +30,9 @@ from fieldline.verify.catalogue import Catalogue, catalogue_of
 from fieldline.verify.progress import TerminalProgress
 
 app = typer.Typer(add_completion=False)
+
+# Two names of 64 characters and all counts.
+_WIDTH = 250
 
 
 @app.command(
@@ -70,7 +74,9 @@ def ledger(
     if as_json:
         print(msgspec.json.encode(report.as_json()).decode())
     else:
-        Console(soft_wrap=True).print(report.render(every=every))
+        # In a pipe or a file a line is a line.
+        width = None if sys.stdout.isatty() else _WIDTH
+        Console(width=width).print(report.render(every=every))
     raise typer.Exit(0 if report.ok else 1)
 
 

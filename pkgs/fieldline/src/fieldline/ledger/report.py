@@ -188,9 +188,9 @@ def _said(hour: HourTotals) -> str:
 def _table(*names: str) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in names:
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     for name in _COLUMNS:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("state")
     return table
 
