@@ -181,6 +181,8 @@ class Contract:
             changes = [(b"%d" % n, b"x" * 1000, FORMAT_HEADERS) for n in range(3000)]
             await broker.send(1, {cluster.topics.changelog: changes})
             await broker.commit({1: 1})
+            # As the engine does: a commit is answered before readers see it, a claim waits for that.
+            assert await broker.claim([1]) == {1: 1}
             state = await collect(broker.changelog(1))
             assert [r.key for r in state] == [key for key, _, _ in changes]
         finally:

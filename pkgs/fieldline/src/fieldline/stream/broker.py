@@ -128,7 +128,10 @@ class Broker(Protocol):
         """
 
     def changelog(self, partition: int) -> AsyncIterator[Sequence[Record]]:
-        """All committed records of the changelog's partition of this number, some at a time."""
+        """All committed records of the changelog's partition of this number, some at a time.
+
+        Claim it first: Kafka answers a commit before readers see all of it, and a claim waits.
+        """
 
     async def ends(self, partition: int) -> tuple[int, int]:
         """The first offset that the input's log still has, and the one behind its last record."""
