@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Callable, Iterable
 
@@ -15,6 +16,7 @@ from stream_model.loop import ModelObserver, make_engine
 from stream_model.metrics import Metrics
 from stream_model.plan import Plan
 from stream_model.reports import Reports
+from stream_model.step import FOR_EVER_NS
 from stream_model_reference import NOW, SECOND, make_plan
 
 GOOD_TEXT = "The operation succeeded. StatusGood (0x0)"
@@ -52,6 +54,8 @@ class Runner:
         registry: CollectorRegistry | None = None,
         lookback_ms: int = 60_000,
         clock: Callable[[], int] = lambda: NOW,
+        timer: Callable[[], float] | None = None,
+        retention_ns: int = FOR_EVER_NS,
     ) -> None:
         self.log = log
         self.registry = registry or CollectorRegistry()
@@ -65,6 +69,7 @@ class Runner:
             TOPICS,
             horizon_ns=60 * SECOND,
             lookback_ms=lookback_ms,
+            retention_ns=retention_ns,
             observer=ModelObserver(
                 metrics or Metrics(self.registry),
                 Reports(logger),
@@ -74,6 +79,8 @@ class Runner:
             ),
             log=logger,
             clock=clock,
+            # Each look finds that much time has gone by: what is due is due at once.
+            timer=timer or itertools.count(0.0, 1000.0).__next__,
         )
 
     def _round(self) -> None:
@@ -87,11 +94,16 @@ class Runner:
                 while not condition():
                     await self.engine.round()
         finally:
+            await self.engine.close()
             await self.broker.close()
 
     async def drain(self) -> None:
-        """Run until everything in the log is committed."""
-        await self.until(lambda: drained(self.log))
+        """Run until everything in the log is committed, and nothing is left to recompute."""
+        await self.until(lambda: drained(self.log) and not self.owed())
+
+    def owed(self) -> int:
+        """How many repairs are left."""
+        return sum(p.processor.owed() for p in self.engine.partitions.values())
 
     def metric(self, name: str, **labels: str) -> float:
         """A metric's value, 0 where it is not there yet."""

@@ -181,7 +181,7 @@ async def test_records_that_retention_removed_are_counted() -> None:
 
 async def test_a_dead_letter_is_the_record_as_it_came() -> None:
     log = make_log(2, outputs=1)
-    await log.produce(1, telegraf(value("x", "A", START)), b"x")
+    await log.produce(1, telegraf(value("x", "A", START)), b"x", START // 10**6)
     await log.produce(1, b"\xff no json", b"\x00key")
     await log.produce(1, None, b"tombstone")
     await log.produce(1, None, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 
-from stream_model_reference import SECOND, START
+from stream_model_reference import NOW, SECOND, START
 from stream_model_run import GOOD_TEXT, Runner, dead_letters, make_log
 
 COUNT = 10_000
@@ -74,7 +74,7 @@ async def test_each_is_used_counted_or_dead_lettered() -> None:
     rng = random.Random(20261122)
     log = make_log(2)
     for number in range(COUNT):
-        await log.produce(number % 2, mutate(rng), b"k")
+        await log.produce(number % 2, mutate(rng), b"k", NOW // 10**6)
     runner = Runner(log)
     await runner.drain()
     kinds = {

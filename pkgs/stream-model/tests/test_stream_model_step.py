@@ -10,7 +10,9 @@ import pytest
 from fieldline.messages import ModelResult, OpcValue
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stream_model.step import FUTURE_NS, Outcome, Rejected, State, replay, step
+from stream_model.judge import FUTURE_NS
+from stream_model.repairs import Repair
+from stream_model.step import Outcome, Rejected, State, replay, step
 from stream_model_reference import (
     MODELS,
     NOW,
@@ -18,6 +20,7 @@ from stream_model_reference import (
     START,
     final,
     make_plan,
+    records,
     reference,
     value,
 )
@@ -29,7 +32,7 @@ def run(
     batches: Sequence[Sequence[OpcValue]], state: State | None = None
 ) -> tuple[list[ModelResult], list[Outcome]]:
     state = state or State(make_plan(), HORIZON)
-    outcomes = [step(state, batch, NOW)[1] for batch in batches]
+    outcomes = [step(state, batch, records(batch))[1] for batch in batches]
     for outcome, batch in zip(outcomes, batches, strict=True):
         counts = outcome.used + outcome.repeated + outcome.unused + len(outcome.rejected)
         assert counts == len(batch)
@@ -105,14 +108,15 @@ def test_within_the_horizon_all_is_right_whatever_came_too_late(
     def recent(results: dict[tuple[str, str, int], float]) -> dict[tuple[str, str, int], float]:
         return {k: v for k, v in results.items() if k[2] >= newest[k[0]] - horizon * SECOND}
 
-    def counts(outcomes: Sequence[Outcome]) -> tuple[int, int]:
-        return sum(len(o.rejected) for o in outcomes), sum(o.partly for o in outcomes)
+    def beyond(outcomes: Sequence[Outcome]) -> int:
+        assert not any(outcome.rejected for outcome in outcomes)
+        return sum(outcome.beyond for outcome in outcomes)
 
     _, alone = run([[v] for v in values], State(make_plan(), horizon * SECOND))
     results, together = run(cut(values, at), State(make_plan(), horizon * SECOND))
     assert recent(final(results)) == recent(reference(values))
-    assert counts(together) == counts(alone)
-    if counts(alone) == (0, 0):
+    assert beyond(together) == beyond(alone)
+    if not beyond(alone):
         assert final(results) == reference(values)
 
 
@@ -124,7 +128,7 @@ def test_a_replayed_state_goes_on_like_the_first(
     values = [value(a, v, START + 2 * t * SECOND, n) for a, v, t, n in drawn]
     before, after = values[:restart], values[restart:]
     given_before, _ = run(cut(before, at))
-    state = replay(State(make_plan(), HORIZON), before, NOW)
+    state = replay(State(make_plan(), HORIZON), before, records(before))
     given_after, _ = run(cut(after, at), state)
     results = {(r.asset, r.name, r.timestamp): r.value for r in given_before}
     revisions = {(r.asset, r.name, r.timestamp): r.revision for r in given_before}
@@ -177,15 +181,40 @@ def test_an_equal_value_with_a_new_time_is_a_change_and_a_repeat_is_none() -> No
     assert outcomes[2].repeated == 1
 
 
-def test_later_than_the_horizon_is_refused_but_the_boundary_is_not() -> None:
+def late_by_60_s() -> list[list[OpcValue]]:
     first = [value("x", v, START, 1) for v in "ABC"]
     far = [value("x", v, START + 100 * SECOND, 2) for v in "ABC"]
     far += [value("x", "A", START + 50 * SECOND, 2), value("x", "A", START + 40 * SECOND, 2)]
     late = [value("x", "A", START + 40 * SECOND - 1, 3), value("x", "A", START + 40 * SECOND, 2)]
-    _, outcomes = run([first, far, late])
-    assert outcomes[1].rejected == []
-    assert outcomes[2].rejected == [Rejected(0, "too-late")]
-    assert outcomes[2].repeated == 1
+    return [first, far, late]
+
+
+def test_later_than_the_horizon_waits_for_a_recomputation_but_the_boundary_does_not() -> None:
+    state = State(make_plan(), HORIZON)
+    _, outcomes = run(late_by_60_s(), state)
+    assert [outcome.beyond for outcome in outcomes] == [0, 0, 1]
+    assert (outcomes[2].used, outcomes[2].late, outcomes[2].repeated) == (1, 1, 1)
+    late = START + 40 * SECOND - 1
+    assert state.repairs.waiting == {"x": Repair(late, late, START + 40 * SECOND, 0, late)}
+
+
+def test_later_than_retention_is_refused() -> None:
+    old = NOW - START - 40 * SECOND + 1
+    for retention, refused in ((old, []), (old - 1, [Rejected(0, "too-late")])):
+        state = State(make_plan(), HORIZON, retention)
+        _, outcomes = run(late_by_60_s(), state)
+        assert outcomes[2].rejected == refused
+        assert len(state.repairs) == 1 - len(refused)
+
+
+def test_a_first_value_older_than_retention_is_used_as_far_as_the_window_goes() -> None:
+    fresh = [value("x", v, START + k * SECOND, k) for k in range(0, 100, 10) for v in "AB"]
+    setpoint = [value("x", "C", START - 7200 * SECOND, 9)]
+    state = State(make_plan(), HORIZON, retention_ns=NOW - START)
+    _, outcomes = run([fresh, setpoint], state)
+    assert (outcomes[1].rejected, outcomes[1].used, outcomes[1].partly) == ([], 1, 1)
+    assert min(r.timestamp for r in outcomes[1].results if r.name == "all") == START + 30 * SECOND
+    assert not state.repairs
 
 
 def test_a_first_value_is_taken_however_old_it_is() -> None:
@@ -296,7 +325,8 @@ def test_memory_is_bounded_by_the_horizon() -> None:
     state = State(make_plan(["x"]), horizon_ns=10 * SECOND)
     for k in range(0, 5000, 5):
         batch = [value("x", "A", START + (k + i) * SECOND // 10, i) for i in range(5)]
-        step(state, [*batch, value("x", "B", START + k * SECOND // 10, 1)], NOW)
+        batch.append(value("x", "B", START + k * SECOND // 10, 1))
+        step(state, batch, records(batch))
     window = state.windows["x"]
     assert max(map(len, window._times)) < 300
     assert sum(map(len, window._revisions)) < 300

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stream_model import stored
 from stream_model.plan import Plan
 from stream_model.step import State, step
-from stream_model_reference import NOW, SECOND, START, make_plan, make_type, value
+from stream_model_reference import SECOND, START, make_plan, make_type, records, value
 
 HORIZON = 20 * SECOND
 
@@ -27,11 +27,10 @@ class Written:
         self.records: list[MemoryRecord] = []
 
     def step(self, batch):
-        _, outcome = step(self.state, batch, NOW)
-        context, changes = stored.take_changes(outcome.touched)
-        windows = self.state.windows
+        _, outcome = step(self.state, batch, records(batch))
+        context, changes = stored.take_changes(self.state, outcome.touched)
         for key, data, headers in self.changelog.add(
-            Position(1, 0), context, changes, lambda key: stored.snapshot(windows[key.decode()])
+            Position(1, 0), context, changes, lambda key: stored.snapshot(self.state, key)
         ):
             self.records.append(MemoryRecord(len(self.records), 0, key, data, headers))
         return outcome.results
@@ -76,7 +75,7 @@ def test_it_goes_on_as_if_nothing_had_happened(seed: int, before: int, least: in
     assert again.windows.keys() >= {n for n, w in written.state.windows.items() if w.newest >= 0}
     later = list(batches(rng, 20))
     for batch in later:
-        expected, given_again = written.step(batch), step(again, batch, NOW)[1].results
+        expected, given_again = written.step(batch), step(again, batch, records(batch))[1].results
         assert given_again == expected
 
 
@@ -85,7 +84,7 @@ def restored_with(models, batch, then):
     written = Written(make_plan("x"))
     written.step(batch)
     state = written.restored(Plan({"x": make_type(models)}))
-    return step(state, then, NOW)[1].results
+    return step(state, then, records(then))[1].results
 
 
 def test_variables_are_known_by_name() -> None:
@@ -106,7 +105,8 @@ def test_no_revision_is_given_twice_by_models_with_other_inputs() -> None:
     assert max(r.revision for r in before) == 1
     state = written.restored(Plan({"x": make_type({"all": ("A", "C")})}))
     # Nothing of it is in a snapshot yet, so the revisions follow from the values once more.
-    found = step(state, [value("x", "A", START + 2 * SECOND, 8)], NOW)[1].results
+    batch = [value("x", "A", START + 2 * SECOND, 8)]
+    found = step(state, batch, records(batch))[1].results
     given_before = {(r.name, r.timestamp, r.revision) for r in before}
     assert not given_before & {(r.name, r.timestamp, r.revision) for r in found}
 
@@ -115,14 +115,15 @@ def test_an_asset_that_is_gone_is_left_out() -> None:
     written = Written(make_plan("xy"))
     written.step([value(asset, n, START, 1) for asset in "xy" for n in "ABC"])
     assert written.restored(make_plan("x")).windows.keys() == {"x"}
-    data = stored.snapshot(written.state.windows["y"])
+    data = stored.snapshot(written.state, b"y")
     assert not stored.load(State(make_plan("x"), HORIZON), b"y", data)
     assert stored.load(State(make_plan("xy"), HORIZON), b"y", data)
 
 
 def test_a_change_takes_18_bytes_a_value() -> None:
     written = Written(make_plan("x"))
-    _, outcome = step(written.state, [value("x", "A", START + k, k) for k in range(100)], NOW)
-    context, [(key, change)] = stored.take_changes(outcome.touched)
+    batch = [value("x", "A", START + k, k) for k in range(100)]
+    _, outcome = step(written.state, batch, records(batch))
+    context, [(key, change)] = stored.take_changes(written.state, outcome.touched)
     assert (key, len(change)) == (b"x", 2 + 18 * 100)
     assert len(context) < 20

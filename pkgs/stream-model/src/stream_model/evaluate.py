@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,19 @@ class Evaluation:
     values: Floats
     failed: int
     error: str
+
+
+def matrix(columns: Sequence[Sequence[float] | Floats]) -> Floats:
+    """The events of these inputs, shape (events, inputs), in rows (C order), read-only.
+
+    The order in memory is always the same, since it may decide in which order a model's sums are
+    rounded: one event must give the same bits alone and in any batch.
+    """
+    rows = np.empty((len(columns[0]), len(columns)))
+    for number, column in enumerate(columns):
+        rows[:, number] = column
+    rows.setflags(write=False)
+    return rows
 
 
 def evaluate(model: BoundModel, events: Floats) -> Evaluation:

@@ -9,13 +9,14 @@ import structlog
 from fieldline.stream import Broker, Engine, Observer, Topics
 
 from stream_model.metrics import Metrics
-from stream_model.partition import ModelProcessor, Work
+from stream_model.partition import ModelProcessor
 from stream_model.plan import Plan
 from stream_model.reports import Reports
-from stream_model.step import State
+from stream_model.step import FOR_EVER_NS, State
+from stream_model.work import Recomputed, Report
 
 
-class ModelObserver(Observer[Work]):
+class ModelObserver(Observer[Report]):
     """Counts and reports what has been committed.
 
     Args:
@@ -51,12 +52,16 @@ class ModelObserver(Observer[Work]):
         """See `Observer.on_left`."""
         self._metrics.forget(partition)
 
-    def on_committed(self, partition: int, reports: Sequence[Work], lag: int) -> None:
+    def on_committed(self, partition: int, reports: Sequence[Report], lag: int) -> None:
         """See `Observer.on_committed`."""
         now = self._clock()
         for work in reports:
-            self._metrics.count(work)
-            self._reports.report(partition, work, now)
+            if isinstance(work, Recomputed):
+                self._metrics.count_recomputed(partition, work)
+                self._reports.report_recomputed(partition, work, now)
+            else:
+                self._metrics.count(partition, work)
+                self._reports.report(partition, work, now)
         self._metrics.lag.labels(str(partition)).set(lag)
 
     def on_rebuilt(self, records: int) -> None:
@@ -75,24 +80,32 @@ def make_engine(
     *,
     horizon_ns: int,
     lookback_ms: int,
-    observer: Observer[Work],
+    retention_ns: int = FOR_EVER_NS,
+    observer: Observer[Report],
     log: structlog.stdlib.BoundLogger,
     clock: Callable[[], int] = time.time_ns,
-) -> Engine[Work]:
+    timer: Callable[[], float] = time.monotonic,
+) -> Engine[Report]:
     """An engine for one session.
 
     Args:
         topics: its outputs are the results' and the dead letters' topic.
-        horizon_ns: how late a value may come.
-        lookback_ms: how far back the log is read for a state without a changelog.
+        horizon_ns: how late a value may come for the windows.
+        lookback_ms: how far back the log is read for a state without a changelog, and at first
+            for a recomputation.
+        retention_ns: of the input, as declared.
         clock: the wall clock, ns since 1970.
+        timer: seconds of a clock that is never set.
     """
     return Engine(
         broker,
-        lambda number: ModelProcessor(topics, number, State(plan, horizon_ns)),
+        lambda number: ModelProcessor(
+            topics, number, State(plan, horizon_ns, retention_ns), lookback_ms
+        ),
         changelog=topics.changelog,
         lookback_ms=lookback_ms,
         observer=observer,
         log=log,
         clock=clock,
+        timer=timer,
     )

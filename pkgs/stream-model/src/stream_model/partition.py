@@ -6,24 +6,23 @@ No input or output here: the engine reads, writes and stores; see `fieldline.str
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 from fieldline.messages import (
-    FORMAT_HEADERS,
     DeadLetterOrigin,
     MessageError,
-    ModelResult,
     OpcValue,
     dead_letter_headers,
     decode_opc,
-    encode_result,
 )
-from fieldline.stream import Change, Output, Record, Stepped, Topics
+from fieldline.stream import Change, Output, Processor, Record, Stepped, Topics
 
 from stream_model import stored
+from stream_model.recompute import Recomputation
+from stream_model.repairs import Pace
+from stream_model.results import result_records
 from stream_model.step import Outcome, State, replay, step
+from stream_model.work import Report, Work
 
 # A dead letter must not outgrow what the broker takes (1 MiB by default) by its own headers; such
 # a value is left out, and can be read at the offset named in the headers.
@@ -31,61 +30,51 @@ _LARGEST = 1_000_000
 _TOO_LARGE_HEADER = "fieldline-too-large"
 
 
-@dataclass(slots=True)
-class Work:
-    """What came of some records of one partition.
-
-    rejected: reason → count; example: reason → offset of the first one.
-    seconds: what it took to decode, compute and encode.
-    """
-
-    records: int
-    outcome: Outcome
-    rejected: Counter[str] = field(default_factory=Counter)
-    example: dict[str, int] = field(default_factory=dict)
-    seconds: float = 0.0
-
-
-class ModelProcessor:
-    """A `Processor`: one input partition's state, an asset a part, and the step over it.
+class ModelProcessor(Processor[Report]):
+    """One input partition's state, an asset a part, and the step over it.
 
     Args:
         topics: its outputs are the results' and the dead letters' topic.
         number: of the partition.
+        lookback_ms: in which each periodic input has a value.
     """
 
-    def __init__(self, topics: Topics, number: int, state: State) -> None:
+    def __init__(self, topics: Topics, number: int, state: State, lookback_ms: int) -> None:
         self.state = state
+        self._lookback_ms = lookback_ms
+        self._pace = Pace()
         self._input = topics.input
         self._results, self._dead_letters = topics.outputs
         self._number = number
 
-    def step(self, records: Sequence[Record], now_ns: int) -> Stepped[Work]:
+    def step(self, records: Sequence[Record], now_ns: int) -> Stepped[Report]:
         """See `Processor.step`."""
+        del now_ns
         begin = time.perf_counter()
         values: list[OpcValue] = []
-        places: list[int] = []
+        kept: list[Record] = []
         letters: list[Output] = []
         work = Work(len(records), Outcome())
-        for place, record in enumerate(records):
+        for record in records:
             try:
                 values.append(decode_opc(record.value))
-                places.append(place)
+                kept.append(record)
             except MessageError as error:
                 letters.append(self._refuse(work, record, error.reason))
-        _, work.outcome = step(self.state, values, now_ns)
+        _, work.outcome = step(self.state, values, kept)
         for index, reason in work.outcome.rejected:
-            letters.append(self._refuse(work, records[places[index]], reason))
-        outputs = {self._results: _outputs(work.outcome.results)}
+            letters.append(self._refuse(work, kept[index], reason))
+        outputs = {self._results: result_records(work.outcome.results)}
         if letters:
             outputs[self._dead_letters] = letters
-        context, changes = stored.take_changes(work.outcome.touched)
+        context, changes = stored.take_changes(self.state, work.outcome.touched)
+        work.pending = self.owed()
         work.seconds = time.perf_counter() - begin
         return Stepped(work, outputs, changes, context)
 
     def snapshot(self, key: bytes) -> bytes:
         """See `Processor.snapshot`."""
-        return stored.snapshot(self.state.windows[key.decode()])
+        return stored.snapshot(self.state, key)
 
     def load(self, key: bytes, snapshot: bytes) -> bool:
         """See `Processor.load`."""
@@ -97,17 +86,33 @@ class ModelProcessor:
 
     def rebuild(self, records: Sequence[Record], now_ns: int) -> None:
         """See `Processor.rebuild`."""
-        values = []
+        del now_ns
+        values, kept = [], []
         for record in records:
             try:
                 values.append(decode_opc(record.value))
+                kept.append(record)
             except MessageError:
                 continue
-        replay(self.state, values, now_ns)
+        replay(self.state, values, kept)
+        self.state.repairs.rebuilt(records[-1].offset + 1)
 
     def keys(self) -> Iterable[bytes]:
         """See `Processor.keys`."""
-        return [name.encode() for name, w in self.state.windows.items() if w.newest >= 0]
+        return stored.keys(self.state)
+
+    def owed(self) -> int:
+        """See `Processor.owed`."""
+        return len(self.state.repairs)
+
+    def rereading(self, next_offset: int, now_s: float) -> Recomputation | None:
+        """See `Processor.rereading`."""
+        repairs = self.state.repairs
+        repairs.give_back()
+        waiting = bool(repairs.waiting) and next_offset > repairs.from_offset
+        if not self._pace.due(waiting, repairs.marks, now_s):
+            return None
+        return Recomputation(self.state, self._results, next_offset, self._lookback_ms)
 
     def _refuse(self, work: Work, record: Record, reason: str) -> Output:
         """The dead letter of a record."""
@@ -124,9 +129,3 @@ class ModelProcessor:
         if value is None and record.key is None:
             value = b""
         return record.key, value, headers
-
-
-def _outputs(results: Sequence[ModelResult]) -> list[Output]:
-    """The results' records; their key is the asset."""
-    keys = {asset: asset.encode() for asset in {result.asset for result in results}}
-    return [(keys[result.asset], encode_result(result), FORMAT_HEADERS) for result in results]

@@ -3,39 +3,45 @@
 Meaning of a result (docs: design, Records): result(asset, model, t) = f(latest usable value of each
 input with source time ≤ t), one for each t at which an input changed, only when all inputs are
 known. Whatever the order and the batches in which values arrive, the last result given for each
-(asset, model, t) is this one, as long as no value comes later than the horizon (see `window`).
+(asset, model, t) is this one; a value that comes later than the horizon (see `window`) marks what a
+recomputation has to give (see `repairs`).
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import NamedTuple
 
-import numpy as np
 from fieldline.messages import ModelResult, OpcValue
+from fieldline.stream import Record
 
-from stream_model.evaluate import evaluate
-from stream_model.plan import UNUSED, Plan, TypePlan
+from stream_model.evaluate import evaluate, matrix
+from stream_model.judge import NS_PER_MS, UNUSED_VARIABLE, judge
+from stream_model.plan import Plan, TypePlan
+from stream_model.repairs import Repairs
 from stream_model.window import Taken, Window
 
-# A source time so far ahead of the wall clock is a broken clock, not a value.
-FUTURE_NS = 3600 * 10**9
-_BAD = 1 << 31
+# Retention where it is not said: for ever.
+FOR_EVER_NS = 1 << 63
 
 
 @dataclass(slots=True)
 class State:
     """The state of one input partition.
 
-    plan: what to compute; horizon_ns: how late a value may come; windows: asset → recent past.
+    plan: what to compute; horizon_ns: how late a value may come for the windows; retention_ns: how
+    late for a recomputation, after which its neighbours are gone from the log; windows: asset →
+    recent past; repairs: what is left to recompute.
     """
 
     plan: Plan
     horizon_ns: int
+    retention_ns: int = FOR_EVER_NS
     windows: dict[str, Window] = field(default_factory=dict)
+    repairs: Repairs = field(default_factory=Repairs)
 
     def window(self, asset: str) -> Window | None:
         """The window of an asset, a new one if need be; None if it is not declared."""
@@ -61,7 +67,8 @@ class Outcome:
 
     results: in order of time for each asset and model.
     used, repeated, unused and rejected add up to the batch. late: used, though older than the
-    asset's newest. partly: used, but results before the horizon that it changes are not given.
+    asset's newest. beyond: of these, older than the horizon, so that a recomputation has to give
+    what they change. partly: used, but nothing gives the oldest results that they change.
     given: model → number of results; model_errors: model → results left out, and why. Models are
     named as TYPE.MODEL here.
     newest: the latest source time used, ns; 0 if none. touched: the windows that have changed.
@@ -73,6 +80,7 @@ class Outcome:
     repeated: int = 0
     unused: int = 0
     late: int = 0
+    beyond: int = 0
     partly: int = 0
     revisions: int = 0
     newest: int = 0
@@ -81,102 +89,90 @@ class Outcome:
     touched: list[Window] = field(default_factory=list)
 
 
-def step(state: State, batch: Sequence[OpcValue], now_ns: int) -> tuple[State, Outcome]:
+def step(
+    state: State, batch: Sequence[OpcValue], records: Sequence[Record]
+) -> tuple[State, Outcome]:
     """Take a batch of values and give the results that are due.
 
     Args:
         state: changed in place, and given back.
-        now_ns: the wall clock, ns since 1970 UTC; only to refuse source times far ahead of it.
+        records: the one that each value was read from; only their offsets and own times matter.
     """
     outcome = Outcome()
-    touched = outcome.touched = _absorb(state, batch, now_ns, outcome)
+    touched = outcome.touched = _absorb(state, batch, records, outcome)
     _compute(touched, outcome)
     for window in touched:
         window.settle()
     return state, outcome
 
 
-def replay(state: State, batch: Iterable[OpcValue], now_ns: int) -> State:
+def replay(state: State, batch: Sequence[OpcValue], records: Sequence[Record]) -> State:
     """Take values whose results have been given before: the state is brought up, nothing else.
 
     Values are taken one by one, since it is not known in which batches they came: revisions then
     count at least as high as those that were given.
     """
     outcome = Outcome()
-    for value in batch:
-        for window in _absorb(state, (value,), now_ns, outcome):
+    for value, record in zip(batch, records, strict=True):
+        for window in _absorb(state, (value,), (record,), outcome):
             window.count_as_given()
     return state
 
 
-def _absorb(state: State, batch: Sequence[OpcValue], now_ns: int, outcome: Outcome) -> list[Window]:
+def _absorb(
+    state: State, batch: Sequence[OpcValue], records: Sequence[Record], outcome: Outcome
+) -> list[Window]:
     """Store a batch's values; gives the windows in which something is pending."""
     windows = state.windows
     touched: list[Window] = []
     rejected = outcome.rejected
-    latest = now_ns + FUTURE_NS
+    lead = state.repairs.ledger.lead
     used = 0
     for index, item in enumerate(batch):
         window = windows.get(item.asset) or state.window(item.asset)
         if window is None:
             rejected.append(Rejected(index, "unknown-asset"))
             continue
-        variable = window.kind.variables.get(item.variable)
-        if variable == UNUSED:
-            outcome.unused += 1
+        arrived = records[index].timestamp * NS_PER_MS
+        judged = judge(item, window.kind.variables, arrived)
+        if isinstance(judged, str):
+            if judged == UNUSED_VARIABLE:
+                outcome.unused += 1
+            else:
+                rejected.append(Rejected(index, judged))
             continue
-        quality = item.quality
-        value = item.value
-        if variable is None:
-            reason = "unknown-variable"
-            if not item.variable:
-                reason = "no-value" if quality is not None and quality < _BAD else "bad-quality"
-            rejected.append(Rejected(index, reason))
-            continue
-        if quality is None or quality >= _BAD:
-            rejected.append(Rejected(index, "bad-quality"))
-            continue
-        if type(value) is not float:
-            number = _number(value)
-            if number is None:
-                rejected.append(Rejected(index, "no-number"))
-                continue
-            value = number
+        variable, value = judged
         time = item.time
-        if not isfinite(value):
-            rejected.append(Rejected(index, "not-finite"))
-            continue
-        if not 0 <= time <= latest:
-            rejected.append(Rejected(index, "bad-timestamp"))
-            continue
+        if time - arrived > lead:
+            lead = state.repairs.raise_lead(time - arrived)
         before = window.newest
         taken = window.add(variable, time, value)
-        if taken is Taken.USED or taken is Taken.USED_PARTLY:
-            used += 1
-            if time < before:
-                outcome.late += 1
-            if taken is Taken.USED_PARTLY:
-                outcome.partly += 1
-            if not window.touched:
-                window.touched = True
-                touched.append(window)
-        elif taken is Taken.REPEATED:
+        if taken is Taken.REPEATED:
             outcome.repeated += 1
-        else:
-            rejected.append(Rejected(index, "too-late"))
+            continue
+        if taken is not Taken.USED and not _mark(state, window, time, records[index], outcome):
+            if taken is Taken.TOO_LATE:
+                rejected.append(Rejected(index, "too-late"))
+                continue
+            outcome.partly += 1
+        used += 1
+        if time < before:
+            outcome.late += 1
+        if taken is not Taken.TOO_LATE and not window.touched:
+            window.touched = True
+            touched.append(window)
     outcome.used += used
     outcome.newest = max((window.newest for window in touched), default=0)
     return touched
 
 
-def _number(value: object) -> float | None:
-    """A value as a float, a boolean as 0 or 1; infinite if it is too large, None if no number."""
-    if isinstance(value, int):
-        try:
-            return float(value)
-        except OverflowError:
-            return float("inf")
-    return None
+def _mark(state: State, window: Window, time: int, record: Record, outcome: Outcome) -> bool:
+    """Have a recomputation give what a late value changes; False if it is too old for that."""
+    if record.timestamp * NS_PER_MS - time > state.retention_ns:
+        return False
+    state.repairs.mark(window.name, time, window.limit, record.offset)
+    outcome.beyond += 1
+    return True
 
 
 class _Events:
@@ -189,18 +185,6 @@ class _Events:
         self.assets: list[str] = []
         self.ticks: list[int] = []
         self.revisions: list[int] = []
-
-    def matrix(self) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-        """The inputs, shape (events, inputs), in rows (C order), read-only.
-
-        The order in memory is always the same, since it may decide in which order a model's
-        sums are rounded: one event must give the same bits alone and in any batch.
-        """
-        matrix = np.empty((len(self.ticks), len(self.columns)))
-        for number, column in enumerate(self.columns):
-            matrix[:, number] = column
-        matrix.setflags(write=False)
-        return matrix
 
 
 def _compute(touched: Sequence[Window], outcome: Outcome) -> None:
@@ -220,10 +204,10 @@ def _compute(touched: Sequence[Window], outcome: Outcome) -> None:
             here.assets += [window.name] * len(ticks)
             here.revisions += window.revisions(group, ticks)
     for (kind, group), here in events.items():
-        matrix = here.matrix()
+        inputs = matrix(here.columns)
         revised = any(here.revisions)
         for model in kind.groups[group].models:
-            evaluation = evaluate(model, matrix)
+            evaluation = evaluate(model, inputs)
             name = model.name
             results = [
                 ModelResult(name, value, time, asset, revision)

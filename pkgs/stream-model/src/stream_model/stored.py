@@ -1,4 +1,4 @@
-"""How an asset's window is stored in the changelog: what a step added to it, or the whole.
+"""How the state is stored in the changelog: what a step added to an asset's window, or the whole.
 
 Variables stand there by name, since their numbers follow from the site, which may change; what the
 site does not know any more is left out when it is read. Arrays are little-endian, as they are in
@@ -9,6 +9,9 @@ memory on all machines that we run on.
               n values (float64): 2 + 18 n bytes
     snapshot  newest time; for each variable its name, times and values from the last one at or
               before the horizon on; for each group of models its inputs and the revisions given
+
+The key of a window is the asset's name. An asset's repairs are a part of their own, and so is what
+recomputations know of the partition; both are small, and always stored whole.
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ from stream_model.window import Kept, Window
 
 _NUMBER = 2
 _VALUE = 2 + 8 + 8
+# No asset's name has this byte: it is before the name in the key of its repairs, and alone it is
+# the partition's key.
+_REPAIRS = b"\0"
 
 
 class _Snapshot(msgspec.Struct, array_like=True, gc=False):
@@ -39,8 +45,11 @@ _decode = msgspec.msgpack.Decoder(_Snapshot).decode
 _decode_names = msgspec.msgpack.Decoder(list[list[str]]).decode
 
 
-def take_changes(touched: Sequence[Window]) -> tuple[bytes, list[Change]]:
-    """Context and changes of what was added to these windows; they forget it by that."""
+def take_changes(state: State, touched: Sequence[Window]) -> tuple[bytes, list[Change]]:
+    """Context and changes of what was added to these windows, and of changed repairs.
+
+    What has been given is forgotten by that.
+    """
     tables: dict[TypePlan, bytes] = {}
     changes = []
     for window in touched:
@@ -50,13 +59,33 @@ def take_changes(touched: Sequence[Window]) -> tuple[bytes, list[Change]]:
         variables, times, values = window.take_added()
         packed = b"".join((number, variables.tobytes(), times.tobytes(), values.tobytes()))
         changes.append((window.key, packed))
+    repairs = state.repairs
+    if repairs.changed or repairs.ledger_changed:
+        changes += [(_key(asset), repairs.encode(asset)) for asset in repairs.changed]
+        if repairs.ledger_changed:
+            changes.append((_REPAIRS, repairs.encode_ledger()))
+        repairs.changed.clear()
+        repairs.ledger_changed = False
     return _encode([kind.names for kind in tables]), changes
+
+
+def _key(asset: str) -> bytes:
+    return _REPAIRS + asset.encode()
+
+
+def keys(state: State) -> list[bytes]:
+    """The keys of all parts."""
+    known = [window.key for window in state.windows.values() if window.newest >= 0]
+    return [*known, *map(_key, state.repairs.assets()), _REPAIRS]
 
 
 def apply(state: State, context: bytes, changes: Iterable[Change]) -> None:
     """Take the changes of one step again, by the same way as the step did."""
     tables = _decode_names(context)
     for key, packed in changes:
+        if key[:1] == _REPAIRS:
+            _load_repairs(state, key, packed)
+            continue
         window = state.window(key.decode())
         if window is None:
             continue
@@ -75,8 +104,13 @@ def apply(state: State, context: bytes, changes: Iterable[Change]) -> None:
         window.count_as_given()
 
 
-def snapshot(window: Window) -> bytes:
-    """The whole of a settled window."""
+def snapshot(state: State, key: bytes) -> bytes:
+    """The whole of a part; windows must be settled."""
+    if key == _REPAIRS:
+        return state.repairs.encode_ledger()
+    if key[:1] == _REPAIRS:
+        return state.repairs.encode(key[1:].decode())
+    window = state.windows[key.decode()]
     kind = window.kind
     kept = window.kept()
     return _encode(
@@ -95,7 +129,9 @@ def snapshot(window: Window) -> bytes:
 
 
 def load(state: State, key: bytes, data: bytes) -> bool:
-    """Take a snapshot; False if the asset is not declared any more."""
+    """Take a snapshot; False if it is needed no more, or the asset is not declared any more."""
+    if key[:1] == _REPAIRS:
+        return _load_repairs(state, key, data)
     window = state.window(key.decode())
     if window is None:
         return False
@@ -123,3 +159,11 @@ def load(state: State, key: bytes, data: bytes) -> bool:
         stored.newest,
     )
     return True
+
+
+def _load_repairs(state: State, key: bytes, data: bytes) -> bool:
+    asset = key[1:].decode()
+    if not asset:
+        state.repairs.load_ledger(data)
+        return True
+    return asset in state.plan.assets and state.repairs.load(asset, data)

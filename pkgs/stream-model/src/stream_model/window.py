@@ -9,7 +9,8 @@ whatever the order of arrival.
 Beyond the limit, a group is still exact back to the latest of its inputs' last values there: none
 of its inputs changed after that. So the first value of a variable, or one that was overtaken in a
 reconnection (a setpoint that changed while the connection was down), is taken however old it is;
-only a value that is already superseded at the limit comes too late.
+only a value that is already superseded at the limit is not taken. What the window cannot give of a
+late value's results, a recomputation does (see `repairs`).
 
 Times are source times in ns since 1970 UTC, within int64.
 """
@@ -36,9 +37,10 @@ class Taken(IntEnum):
     """What became of a value."""
 
     USED = 0
+    REPEATED = 1
     # Used, but some results before the horizon that it changes cannot be given again.
-    USED_PARTLY = 1
-    REPEATED = 2
+    USED_PARTLY = 2
+    # Not used: all results that it changes are before the horizon.
     TOO_LATE = 3
 
 
@@ -106,6 +108,21 @@ class Window:
         # three arrays here cost a tenth of the whole step.
         self._added: list[Any] = []
 
+    @property
+    def limit(self) -> int:
+        """The horizon before the newest source time."""
+        return self.newest - self._horizon
+
+    def known(self, variable: int) -> tuple[int, float] | None:
+        """Time and value of the last value at or before the limit; None if there is none."""
+        times = self._times[variable]
+        last = bisect_right(times, self.limit) - 1
+        return None if last < 0 else (times[last], self._values[variable][last])
+
+    def exact_from(self, group: int) -> int:
+        """The time from which the results of a group are given by the window, and for good."""
+        return self._exact_from(self.kind.groups[group], self.limit)
+
     def add(self, variable: int, time: int, value: float) -> Taken:
         """Take one value; `variable` is its index in the plan, `value` is finite."""
         if time < self._floor:
@@ -141,7 +158,7 @@ class Window:
     def _add_late(self, variable: int, time: int, value: float) -> Taken:
         """Take a value older than the newest tick: results already given may change."""
         times = self._times[variable]
-        limit = self.newest - self._horizon
+        limit = self.limit
         if time < limit:
             last = bisect_right(times, limit) - 1
             if last >= 0 and times[last] > time:
@@ -272,7 +289,7 @@ class Window:
 
     def kept(self) -> Kept:
         """What a window like this one can be made of; of a settled one."""
-        limit = self.newest - self._horizon
+        limit = self.limit
         values = []
         for times, numbers in zip(self._times, self._values, strict=True):
             first = max(0, bisect_right(times, limit) - 1)
@@ -298,10 +315,10 @@ class Window:
         if self._revised:
             self._revised = False
             if sum(map(len, self._revisions)) > self._room:
-                self._drop_revisions(self.newest - self._horizon)
+                self._drop_revisions(self.limit)
         self._settled += 1
         if self._settled % _ROUNDS == 0:
-            self._drop_values(self.newest - self._horizon)
+            self._drop_values(self.limit)
 
     def _drop_values(self, limit: int) -> None:
         for times, values in zip(self._times, self._values, strict=True):

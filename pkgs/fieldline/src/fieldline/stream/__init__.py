@@ -16,7 +16,7 @@ from fieldline.stream.broker import (
 )
 from fieldline.stream.changelog import Changelog, ChangelogError
 from fieldline.stream.engine import Engine, Observer
-from fieldline.stream.processor import Change, Processor, Stepped
+from fieldline.stream.processor import Change, Processor, Range, Rereading, Stepped
 
 __all__ = [
     "Broker",
@@ -29,7 +29,9 @@ __all__ = [
     "Output",
     "Poll",
     "Processor",
+    "Range",
     "Record",
+    "Rereading",
     "Stepped",
     "Topics",
     "UnavailableError",

@@ -8,7 +8,7 @@ partition becomes visible to readers of committed records together with its offs
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -139,8 +139,11 @@ class Broker(Protocol):
     async def offset_at(self, partition: int, timestamp_ms: int) -> int | None:
         """The first offset with a record of this time or later; None if there is none."""
 
-    def read(self, partition: int, start: int, end: int) -> AsyncIterator[Sequence[Record]]:
-        """The records of [start, end), some at a time; `seek` afterwards."""
+    def read(self, partition: int, start: int, end: int) -> AsyncGenerator[Sequence[Record], None]:
+        """The records of [start, end), some at a time; no matter who has the partition.
+
+        Polls go on beside it. It ends early where the log has lost records of the range.
+        """
 
     def seek(self, partition: int, offset: int) -> None:
         """Poll from there on."""

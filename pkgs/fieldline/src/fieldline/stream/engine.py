@@ -8,6 +8,9 @@ it: the next one begins with what is committed.
 The first start of a service that had no changelog (or whose changelog was removed on purpose)
 rebuilds the state from the log: from `lookback` before the group's offset, without giving the
 results again, since all of them were acknowledged before that offset was committed.
+
+Beside the live records, one `Rereading` at a time may go through records that were taken before.
+Its steps are committed like the others, with an offset that does not move.
 """
 
 from __future__ import annotations
@@ -16,13 +19,15 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic
 
 import structlog
 
 from fieldline.stream.broker import Broker, MovedError, Record
 from fieldline.stream.changelog import Changelog, Position
-from fieldline.stream.processor import Processor, W
+from fieldline.stream.processor import Processor, Range, Stepped, W
+from fieldline.stream.rereading import Pieces, reread
 from fieldline.stream.takeover import Takeover
 
 # A few hundred are enough for NumPy; more only takes memory, and each step must stay far below the
@@ -65,12 +70,14 @@ class Partition(Generic[W]):
     """One input partition's state and where it stands in the log.
 
     next_offset: of the next record to take; records below it have been taken and are dropped.
+    timestamp_ms: the record's own time of the last one taken.
     reports: of the steps of the open transaction.
     """
 
     processor: Processor[W]
     changelog: Changelog
     next_offset: int
+    timestamp_ms: int
     reports: list[W] = field(default_factory=list)
 
 
@@ -82,6 +89,7 @@ class Engine(Generic[W]):
         make: gives the empty state of a partition.
         lookback_ms: how far back the log is read for a state without a changelog.
         clock: the wall clock, ns since 1970.
+        timer: seconds of a clock that is never set.
     """
 
     def __init__(
@@ -94,16 +102,19 @@ class Engine(Generic[W]):
         observer: Observer[W],
         log: structlog.stdlib.BoundLogger,
         clock: Callable[[], int] = time.time_ns,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self.partitions: dict[int, Partition[W]] = {}
         self._broker = broker
         self._changelog = changelog
         self._observer = observer
         self._clock = clock
+        self._timer = timer
         self._takeover = Takeover(broker, make, lookback_ms, observer.on_round, log, clock)
         self._settled = 0
         self._taken = 0
         self._since = 0.0
+        self._rereading: asyncio.Task[None] | None = None
         broker.before_revocation = self._commit
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -113,10 +124,20 @@ class Engine(Generic[W]):
             UnavailableError: the session is lost; this engine must not be used again.
             ServiceError: no retry can help.
         """
-        while not stop.is_set():
-            await self.round()
-        async with self._broker.busy:
-            await self._commit()
+        try:
+            while not stop.is_set():
+                await self.round()
+            async with self._broker.busy:
+                await self._commit()
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Give up the rereading under way, if there is one; what it has committed stays."""
+        task, self._rereading = self._rereading, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def round(self) -> None:
         """Take over new partitions, if there are any; then one poll and what follows from it."""
@@ -134,6 +155,7 @@ class Engine(Generic[W]):
                 await self._work(poll.records)
                 if self._due(not poll.records):
                     await self._commit()
+                    self._reread()
         if poll.reached:
             self._observer.on_round()
 
@@ -166,16 +188,65 @@ class Engine(Generic[W]):
                 self._since = time.monotonic()
             self._taken += len(records)
             stepped = partition.processor.step(records, now)
-            last = records[-1]
-            partition.next_offset = last.offset + 1
-            partition.reports.append(stepped.report)
-            entry = partition.changelog.add(
-                Position(partition.next_offset, last.timestamp),
-                stepped.context,
-                stepped.changes,
-                partition.processor.snapshot,
-            )
-            await self._broker.send(number, {**stepped.outputs, self._changelog: entry})
+            partition.next_offset = records[-1].offset + 1
+            partition.timestamp_ms = records[-1].timestamp
+            await self._send(number, partition, stepped)
+
+    async def _send(self, number: int, partition: Partition[W], stepped: Stepped[W]) -> None:
+        """Send what came of a step of either kind."""
+        partition.reports.append(stepped.report)
+        entry = partition.changelog.add(
+            Position(partition.next_offset, partition.timestamp_ms),
+            stepped.context,
+            stepped.changes,
+            partition.processor.snapshot,
+        )
+        await self._broker.send(number, {**stepped.outputs, self._changelog: entry})
+
+    def _reread(self) -> None:
+        """Begin a rereading if one is due and none is under way.
+
+        Raises:
+            UnavailableError: the session was lost in the one that has ended.
+            ServiceError: no retry can help.
+        """
+        if self._rereading is not None:
+            if not self._rereading.done():
+                return
+            self._rereading.result()
+            self._rereading = None
+        for number, partition in self.partitions.items():
+            # Those who are behind have no time for what was before.
+            if self._broker.lag(number, partition.next_offset) >= MAX_RECORDS:
+                continue
+            work = partition.processor.rereading(partition.next_offset, self._timer())
+            if work is not None:
+                advance = partial(self._advance, number, partition)
+                doing = reread(self._broker, number, work, advance)
+                self._rereading = asyncio.create_task(doing)
+                return
+
+    async def _advance(
+        self, number: int, partition: Partition[W], pieces: Pieces[W]
+    ) -> Range | None:
+        """Have the next piece of a rereading done; gives the range that it is to read.
+
+        Raises:
+            MovedError: the partition is not ours any more, or not yet again.
+            StopAsyncIteration: all is done.
+        """
+        async with self._broker.busy:
+            if self._settled != self._broker.generation:
+                raise MovedError
+            try:
+                piece = next(pieces)
+            except StopIteration:
+                raise StopAsyncIteration from None
+            if isinstance(piece, Stepped):
+                await self._send(number, partition, piece)
+                await self._commit()
+                return None
+            return piece
 
     async def _commit(self) -> None:
         """End the open transaction, if there is one; `busy` must be held."""
@@ -199,17 +270,25 @@ class Engine(Generic[W]):
             # A revocation waits for this: claimed later, a partition would be taken from its heir.
             if self._broker.generation != generation:
                 raise MovedError
+            await self.close()
             offsets = await self._broker.claim(sorted(assignment))
         self._taken = 0
         kept: dict[int, Partition[W]] = {}
         for number, committed in offsets.items():
             partition = self.partitions.get(number)
-            # Each transaction moves the offset, so the same offset is the same state.
-            if partition is None or committed != partition.next_offset:
+            # Each step of records moves the offset, so the same offset is the same state, unless
+            # somebody else may have done meanwhile what is owed.
+            if (
+                partition is None
+                or committed != partition.next_offset
+                or partition.processor.owed()
+            ):
                 taken = await self._takeover.take(number, committed)
                 self._observer.on_rebuilt(taken.rebuilt)
                 self._observer.on_lost(taken.lost)
-                partition = Partition(taken.processor, taken.changelog, taken.next_offset)
+                partition = Partition(
+                    taken.processor, taken.changelog, taken.next_offset, taken.timestamp_ms
+                )
             partition.reports.clear()
             kept[number] = partition
             self._broker.seek(number, partition.next_offset)

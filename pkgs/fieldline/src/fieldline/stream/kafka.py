@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -40,6 +40,8 @@ _IDLE_CONTACT_S = 3.0
 _RESTORE_FETCH_BYTES = 4 * 1024 * 1024
 # What is left to read may be only the marks of transactions, of which no record comes.
 _MARKS_MS = 20
+# What `read` gives at a time: live records wait while these are worked on, some ms.
+_READ_RECORDS = 1000
 
 
 class _UnsoughtError(Exception):
@@ -162,24 +164,28 @@ class KafkaBroker:
                 )
             return
 
-    async def changelog(self, partition: int) -> AsyncIterator[Sequence[Record]]:
+    async def changelog(self, partition: int) -> AsyncGenerator[Sequence[Record], None]:
         """See `Broker.changelog`."""
         if self._restorer is None:
-            self._restorer = AIOKafkaConsumer(
-                bootstrap_servers=self._servers,
-                client_id=self._client_id,
-                auto_offset_reset="none",
-                enable_auto_commit=False,
-                isolation_level="read_committed",
-                max_partition_fetch_bytes=_RESTORE_FETCH_BYTES,
-                request_timeout_ms=int(REQUEST_S * 1000),
-            )
+            self._restorer = self._reader(max_partition_fetch_bytes=_RESTORE_FETCH_BYTES)
             await self._ask(self._restorer.start())
         tp = TopicPartition(self._topics.changelog, partition)
         self._restorer.assign([tp])
         start, end = await self._range(self._restorer, tp)
         async for records in self._between(self._restorer, tp, start, end):
             yield records
+
+    def _reader(self, **options: int) -> AIOKafkaConsumer:
+        """A consumer that is no member of the group."""
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._servers,
+            client_id=self._client_id,
+            auto_offset_reset="none",
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            request_timeout_ms=int(REQUEST_S * 1000),
+            **options,
+        )
 
     async def ends(self, partition: int) -> tuple[int, int]:
         """See `Broker.ends`."""
@@ -191,11 +197,21 @@ class KafkaBroker:
         found = await self._ask(self._open_consumer().offsets_for_times({tp: timestamp_ms}))
         return None if found[tp] is None else found[tp].offset
 
-    async def read(self, partition: int, start: int, end: int) -> AsyncIterator[Sequence[Record]]:
+    async def read(
+        self, partition: int, start: int, end: int
+    ) -> AsyncGenerator[Sequence[Record], None]:
         """See `Broker.read`."""
+        if start >= end:
+            return
         tp = self._tp(partition)
-        async for records in self._between(self._open_consumer(), tp, start, end):
-            yield records
+        reader = self._reader()
+        try:
+            await self._ask(reader.start())
+            reader.assign([tp])
+            async for records in self._between(reader, tp, start, end, _READ_RECORDS):
+                yield records
+        finally:
+            await stop([reader])
 
     def seek(self, partition: int, offset: int) -> None:
         """See `Broker.seek`."""
@@ -231,8 +247,13 @@ class KafkaBroker:
         return first[tp], end[tp]
 
     async def _between(
-        self, consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int
-    ) -> AsyncIterator[Sequence[Record]]:
+        self,
+        consumer: AIOKafkaConsumer,
+        tp: TopicPartition,
+        start: int,
+        end: int,
+        most: int | None = None,
+    ) -> AsyncGenerator[Sequence[Record], None]:
         """The records of [start, end) of a partition that is assigned to this consumer."""
         if start >= end:
             return
@@ -241,11 +262,13 @@ class KafkaBroker:
             consumer.seek(tp, start)
             deadline = time.monotonic() + REQUEST_S
             while await self._ask(consumer.position(tp)) < end:
-                found = await self._ask(consumer.getmany(tp, timeout_ms=_MARKS_MS))
+                getting = consumer.getmany(tp, timeout_ms=_MARKS_MS, max_records=most)
+                if (found := await self._ask(_available(getting))) is None:
+                    return
                 records = found.get(tp, [])
                 if records:
-                    deadline = time.monotonic() + REQUEST_S
                     yield [r for r in records if r.offset < end]
+                    deadline = time.monotonic() + REQUEST_S
                 elif time.monotonic() > deadline:
                     raise self._lost(f"{tp} cannot be read up to offset {end}")
         except IllegalStateError as error:
@@ -327,6 +350,14 @@ class KafkaBroker:
                 "version, its access rules and the topics' settings with the site.",
                 repr(error),
             ) from error
+
+
+async def _available(getting: Awaitable[T]) -> T | None:
+    """What a fetch gives; None where the log has lost it."""
+    try:
+        return await getting
+    except OffsetOutOfRangeError:
+        return None
 
 
 async def _nothing() -> None:

@@ -8,7 +8,7 @@ included; the contract tests hold both to it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -259,10 +259,12 @@ class MemoryBroker:
 
     async def read(
         self, partition: int, start: int, end: int
-    ) -> AsyncIterator[Sequence[MemoryRecord]]:
+    ) -> AsyncGenerator[Sequence[MemoryRecord], None]:
         """See `Broker.read`."""
         for place in range(start, end, _CHUNK):
-            self._check(partition)
+            self._check()
+            if place < self._log.first.get(partition, 0):
+                return
             yield self._log.input[partition][place : min(end, place + _CHUNK)]
 
     def seek(self, partition: int, offset: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -29,6 +29,40 @@ class Stepped(Generic[W]):
     context: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Records of the input to be read again, as far as the log still has them.
+
+    Those before the offset `end`: from the offset `start` on or, where that is None, from the first
+    one whose own time is `since_ms` or later.
+    """
+
+    end: int
+    start: int | None = None
+    since_ms: int = 0
+
+
+class Rereading(Protocol[W]):
+    """Work on records that were taken before, while live ones go on being taken.
+
+    It does no input or output. The engine may drop it at any time: what it has not changed in the
+    state is then still owed.
+    """
+
+    def run(self) -> Iterator[Range | Stepped[W] | None]:
+        """The work, piece by piece; each must be short, since live records wait for it.
+
+        It gives a range that must be read before it goes on, or what came of a change of the state,
+        which is committed before it goes on, or nothing. It changes nothing for good before.
+        """
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Look at some records of the range; in order of offsets."""
+
+    def taken(self, start: int, first: int) -> None:
+        """The range was read from the offset `start` on; the log begins at `first`."""
+
+
 class Processor(Protocol[W]):
     """The state of one input partition, in parts with a key each, and the step over it.
 
@@ -53,3 +87,20 @@ class Processor(Protocol[W]):
 
     def keys(self) -> Iterable[bytes]:
         """The keys of all parts of the state."""
+
+    def owed(self) -> int:
+        """How much is left to be done by rereadings, due or not; it must be part of the state."""
+        return 0
+
+    def rereading(self, next_offset: int, now_s: float) -> Rereading[W] | None:
+        """A rereading, if one is due.
+
+        Asked between steps while none of this partition is under way: one that was given before
+        has ended, or will not go on.
+
+        Args:
+            next_offset: of the next record that the step will be given.
+            now_s: seconds of a clock that is never set.
+        """
+        del next_offset, now_s
+        return None

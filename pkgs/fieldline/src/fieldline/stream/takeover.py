@@ -35,11 +35,15 @@ _SAMPLE = 200
 
 @dataclass(slots=True)
 class Taken(Generic[W]):
-    """A partition's state; rebuilt: records read again for it; lost: records gone unread."""
+    """A partition's state; rebuilt: records read again for it; lost: records gone unread.
+
+    timestamp_ms: the record's own time of the last one taken, 0 if it is not known.
+    """
 
     processor: Processor[W]
     changelog: Changelog
     next_offset: int
+    timestamp_ms: int = 0
     rebuilt: int = 0
     lost: int = 0
 
@@ -101,6 +105,8 @@ class Takeover(Generic[W]):
                 entries=len(restored.entries),
             )
         taken = Taken(processor, restored.changelog, committed)
+        if restored.position is not None:
+            taken.timestamp_ms = restored.position.timestamp_ms
         if committed > end:
             await self._cut(number, taken, (first, end), restored.position)
         elif committed < first:
