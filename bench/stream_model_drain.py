@@ -33,6 +33,8 @@ from stream_model.step import State, replay, step  # noqa: E402
 HORIZON_NS = 60 * 10**9
 GOOD = "The operation succeeded. StatusGood (0x0)"
 START = 1_700_000_000_000_000_000
+LOOKBACK_MS = 60_000
+TOPICS = Topics("group", "opc", "state", ("model", "dead"))
 
 
 def plan_for(assets: Sequence[str]) -> Plan:
@@ -77,46 +79,54 @@ def measure(count: int, work: Callable[[], int]) -> dict[str, float]:
     }
 
 
-def pure(values: Sequence[OpcValue], plan: Plan, batch: int) -> dict[str, float]:
+def stored(made: Sequence[tuple[bytes, bytes]]) -> list[MemoryRecord]:
+    """The records in the log, as if all came after the last source time."""
+    now_ms = START // 10**6 + 10**9
+    return [MemoryRecord(n, now_ms, key, value) for n, (key, value) in enumerate(made)]
+
+
+def pure(
+    values: Sequence[OpcValue], log: Sequence[MemoryRecord], plan: Plan, batch: int
+) -> dict[str, float]:
     """Only the step."""
     state = State(plan, HORIZON_NS)
-    now = START + 10**15
 
     def work() -> int:
         results = 0
         for start in range(0, len(values), batch):
-            results += len(step(state, values[start : start + batch], now)[1].results)
+            end = start + batch
+            results += len(step(state, values[start:end], log[start:end])[1].results)
         return results
 
     return measure(len(values), work)
 
 
-def replayed(values: Sequence[OpcValue], plan: Plan) -> dict[str, float]:
+def replayed(
+    values: Sequence[OpcValue], log: Sequence[MemoryRecord], plan: Plan
+) -> dict[str, float]:
     """Rebuilding a state, which takes values one by one."""
 
     def work() -> int:
-        replay(State(plan, HORIZON_NS), values, START + 10**15)
+        replay(State(plan, HORIZON_NS), values, log)
         return 0
 
     return measure(len(values), work)
 
 
-def records(made: Sequence[tuple[bytes, bytes]], plan: Plan, batch: int) -> dict[str, float]:
+def records(log: Sequence[MemoryRecord], plan: Plan, batch: int) -> dict[str, float]:
     """Decode, step, encode, changelog: all that is done with a record, but Kafka."""
-    stored = [MemoryRecord(n, 0, key, value) for n, (key, value) in enumerate(made)]
-    topics = Topics("group", "opc", "state", ("model", "dead"))
-    processor = ModelProcessor(topics, 0, State(plan, HORIZON_NS))
+    processor = ModelProcessor(TOPICS, 0, State(plan, HORIZON_NS), LOOKBACK_MS)
     changelog = Changelog()
 
     def work() -> int:
         results = 0
-        for start in range(0, len(stored), batch):
-            done = processor.step(stored[start : start + batch], START + 10**15)
+        for start in range(0, len(log), batch):
+            done = processor.step(log[start : start + batch], START + 10**15)
             changelog.add(Position(start, 0), done.context, done.changes, processor.snapshot)
             results += len(done.outputs["model"])
         return results
 
-    return measure(len(made), work)
+    return measure(len(log), work)
 
 
 def main() -> None:
@@ -134,12 +144,13 @@ def main() -> None:
         plan = plan_for(assets)
         made = messages(options.inputs, assets)
         values = [decode_opc(value) for _, value in made]
+        log = stored(made)
         figures[f"step_{label}"] = {
-            f"batch_{batch}": pure(values, plan, batch) for batch in (5000, 500, 50)
+            f"batch_{batch}": pure(values, log, plan, batch) for batch in (5000, 500, 50)
         }
-        figures[f"single_{label}"] = pure(values[: options.inputs // 20], plan, 1)
-        figures[f"replay_{label}"] = replayed(values, plan)
-        figures[f"records_{label}"] = records(made, plan, 5000)
+        figures[f"single_{label}"] = pure(values[: options.inputs // 20], log, plan, 1)
+        figures[f"replay_{label}"] = replayed(values, log, plan)
+        figures[f"records_{label}"] = records(log, plan, 5000)
     print(json.dumps(figures, indent=1))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 
 import numpy as np
 from fieldline.messages import ModelResult, OpcValue
@@ -68,15 +70,12 @@ def reference(
     results = {}
     for asset in {asset for asset, _ in known}:
         for model, inputs in models.items():
-            series = [known.get((asset, name), {}) for name in inputs]
-            for time in {t for one in series for t in one}:
-                row = [
-                    max(((t, v) for t, v in one.items() if t <= time), default=None)
-                    for one in series
-                ]
-                if all(row):
+            series = [sorted(known.get((asset, name), {}).items()) for name in inputs]
+            for time in {t for one in series for t, _ in one}:
+                places = [bisect_right(one, (time, inf)) - 1 for one in series]
+                if min(places) >= 0:
                     # `weighted`, written out; exact, since all of it is small whole numbers.
-                    numbers = [v for _, v in filter(None, row)]
+                    numbers = [one[place][1] for one, place in zip(series, places, strict=True)]
                     results[asset, model, time] = sum(v * 100.0**k for k, v in enumerate(numbers))
     return results
 

@@ -99,11 +99,13 @@ class Runner:
 
     async def drain(self) -> None:
         """Run until everything in the log is committed, and nothing is left to recompute."""
-        await self.until(lambda: drained(self.log) and not self.owed())
+        await self.until(self.done)
 
-    def owed(self) -> int:
-        """How many repairs are left."""
-        return sum(p.processor.owed() for p in self.engine.partitions.values())
+    def done(self) -> bool:
+        """Everything is committed, and nothing is left to recompute."""
+        partitions = self.engine.partitions.values()
+        owed = any(partition.processor.owed() for partition in partitions)
+        return bool(self.settled) and drained(self.log) and not owed
 
     def metric(self, name: str, **labels: str) -> float:
         """A metric's value, 0 where it is not there yet."""
@@ -132,11 +134,12 @@ def dead_letters(log: MemoryLog) -> list[MemoryRecord]:
 
 
 async def fill(log: MemoryLog, items: Iterable[OpcValue]) -> None:
-    """Put values into the log, each asset in a partition of its own as far as there are."""
+    """Put values into the log, each asset in a partition of its own as far as there are.
+
+    Kafka's clock is the latest source time that it has seen.
+    """
     for item in items:
-        await log.produce(
-            ord(item.asset[0]) % log.partitions,
-            telegraf(item),
-            item.asset.encode(),
-            item.time // 10**6,
-        )
+        partition = ord(item.asset[0]) % log.partitions
+        before = log.input[partition][-1].timestamp if log.input[partition] else 0
+        now_ms = max(before, item.time // 10**6)
+        await log.produce(partition, telegraf(item), item.asset.encode(), now_ms)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
 import pytest
 from fieldline.messages import OpcValue
-from fieldline.stream import Output, Poll, Record, UnavailableError, changelog, engine
-from fieldline.stream.memory import MemoryBroker, MemoryLog
+from fieldline.stream import Output, Poll, Record, UnavailableError, changelog, engine, memory
+from fieldline.stream.memory import MemoryBroker, MemoryLog, MemoryRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stream_model import recompute
+from stream_model.repairs import REVISION
 from stream_model_reference import SECOND, START, final, make_plan, reference, value
 from stream_model_run import Runner, drained, fill, make_log, results
 
@@ -36,7 +38,7 @@ class CrashingBroker(MemoryBroker):
 
     def _point(self) -> None:
         self.points += 1
-        if self.points == self._last:
+        if self._last is not None and self.points >= self._last:
             raise CrashError
 
     async def poll(self, timeout_s: float, max_records: int) -> Poll:
@@ -52,6 +54,14 @@ class CrashingBroker(MemoryBroker):
     async def changelog(self, partition: int) -> AsyncIterator[Sequence[Record]]:
         self._point()
         async for records in super().changelog(partition):
+            yield records
+            self._point()
+
+    async def read(
+        self, partition: int, start: int, end: int
+    ) -> AsyncGenerator[Sequence[MemoryRecord], None]:
+        self._point()
+        async for records in super().read(partition, start, end):
             yield records
             self._point()
 
@@ -76,6 +86,11 @@ def _small() -> AsyncIterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "MAX_RECORDS", 7)
         patch.setattr(engine, "_COMMIT_RECORDS", 15)
+        patch.setattr(engine, "POLL_S", 0.001)
+        patch.setattr(memory, "_CHUNK", 17)
+        patch.setattr(recompute, "_MOST_VALUES", 60)
+        patch.setattr(recompute, "_TICKS", 9)
+        patch.setattr(recompute, "_RESULTS", 20)
         patch.setattr(changelog, "_LEAST_ENTRIES_BYTES", 200)
         yield
 
@@ -92,6 +107,25 @@ def plant(count: int, seed: int) -> list[OpcValue]:
     return [seen.setdefault((v.asset, v.variable, v.time), v) for v in items]
 
 
+def with_holes(count: int, seed: int) -> list[OpcValue]:
+    """Some minutes of values; parts of them come later, in any order, of one asset or of all."""
+    items = [
+        value(v.asset, v.variable, START + 8 * (v.time - START), int(v.value))
+        for v in plant(count, seed)
+    ]
+    rng = random.Random(seed)
+    for _ in range(3):
+        start = START + rng.randrange(120, 120 + count // 2) * SECOND
+        end = start + rng.randrange(60) * SECOND
+        assets = rng.choice([ASSETS, rng.choice(ASSETS)])
+        hole = [v for v in items if v.asset in assets and start <= v.time < end]
+        kept = [v for v in items if v not in hole]
+        rng.shuffle(hole)
+        place = rng.randrange(len(kept) + 1)
+        items = [*kept[:place], *hole, *kept[place:]]
+    return items
+
+
 async def run_until_crash(log: MemoryLog, last: int | None) -> int:
     """Drain the log with a process that dies at a point; gives the points it had."""
     broker = CrashingBroker(log, last)
@@ -99,10 +133,11 @@ async def run_until_crash(log: MemoryLog, last: int | None) -> int:
     try:
         await broker.open()
         async with asyncio.timeout(20):
-            while not drained(log):
+            while not runner.done():
                 await runner.engine.round()
         await broker.close()
     except CrashError:
+        await runner.engine.close()
         # It neither leaves the group nor aborts anything.
         await log.expire(broker)
     return broker.points
@@ -136,6 +171,40 @@ async def test_crashes_compaction_and_new_members_in_any_order(data: st.DataObje
         await fill(log, items[done : done + count])
         done += count
         await run_until_crash(log, data.draw(st.integers(1, 40)))
+        if data.draw(st.booleans()):
+            log.compact()
+    await run_until_crash(log, None)
+    assert final(results(log)) == reference(items)
+
+
+async def test_a_crash_at_every_point_of_a_recomputation() -> None:
+    items = with_holes(240, seed=4)
+    whole = make_log(2, outputs=2)
+    await fill(whole, items)
+    points = await run_until_crash(whole, None)
+    given = results(whole)
+    assert final(given) == reference(items)
+    assert sum(r.revision > REVISION for r in given) > 50
+    for last in range(1, points + 1, 3):
+        log = make_log(2, outputs=2)
+        await fill(log, items)
+        await run_until_crash(log, last)
+        await run_until_crash(log, 1 + last % 13)
+        await run_until_crash(log, None)
+        assert final(results(log)) == reference(items), last
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+async def test_holes_crashes_compaction_and_new_members_in_any_order(data: st.DataObject) -> None:
+    log = make_log(data.draw(st.integers(1, 3)), outputs=2)
+    items = with_holes(300, data.draw(st.integers(0, 10**6)))
+    done = 0
+    while done < len(items):
+        count = data.draw(st.integers(1, 150))
+        await fill(log, items[done : done + count])
+        done += count
+        await run_until_crash(log, data.draw(st.integers(1, 120)))
         if data.draw(st.booleans()):
             log.compact()
     await run_until_crash(log, None)

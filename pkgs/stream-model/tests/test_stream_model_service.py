@@ -76,6 +76,7 @@ def service(make_broker: Callable[[], Broker], told: Told) -> Service:
         SETTINGS,
         make_plan(),
         60_000,
+        7 * 86_400_000,
         metrics=Metrics(CollectorRegistry()),
         notifier=told,
         log=structlog.get_logger(),

@@ -14,42 +14,54 @@ FUTURE_NS = 3600 * 10**9
 NS_PER_MS = 10**6
 # The verdict on a value that no model takes; all others are reasons of dead letters.
 UNUSED_VARIABLE = "unused"
+BAD_TIMESTAMP = "bad-timestamp"
 _BAD = 1 << 31
 
 
-def judge(item: OpcValue, variables: Mapping[str, int], arrived_ns: int) -> tuple[int, float] | str:
+def judge(item: OpcValue, variables: Mapping[str, int], latest_ns: int) -> tuple[int, float] | str:
     """A value's variable, by its index in the plan, and its number; or a constant for counting.
 
     Args:
         variables: of the asset's type, as in `TypePlan`.
-        arrived_ns: the record's own time. Not the wall clock's: a value that is read again must
-            not be judged otherwise.
+        latest_ns: source times after it are refused; see `latest`.
     """
     variable = variables.get(item.variable)
+    quality = item.quality
+    value = item.value
+    if type(value) is float and variable is not None and quality is not None:
+        # Nearly all are like this, and each costs.
+        if quality < _BAD and 0 <= item.time <= latest_ns and variable >= 0 and isfinite(value):
+            return variable, value
+    elif variable is None and not item.variable:
+        return "no-value" if quality is not None and quality < _BAD else "bad-quality"
     if variable == UNUSED:
         return UNUSED_VARIABLE
-    quality = item.quality
     if variable is None:
-        if not item.variable:
-            return "no-value" if quality is not None and quality < _BAD else "bad-quality"
         return "unknown-variable"
     if quality is None or quality >= _BAD:
         return "bad-quality"
-    value = item.value
-    if type(value) is not float:
-        number = _number(value)
-        if number is None:
-            return "no-number"
-        value = number
-    if not isfinite(value):
+    number = _number(value)
+    if number is None:
+        return "no-number"
+    if not isfinite(number):
         return "not-finite"
-    if not 0 <= item.time <= arrived_ns + FUTURE_NS:
-        return "bad-timestamp"
-    return variable, value
+    if not 0 <= item.time <= latest_ns:
+        return BAD_TIMESTAMP
+    return variable, number
+
+
+def latest(arrived_ms: int) -> int:
+    """The latest source time, ns, that a value may have whose record has this time of its own.
+
+    It is not compared with the wall clock: a value that is read again must be judged as before.
+    """
+    return arrived_ms * NS_PER_MS + FUTURE_NS
 
 
 def _number(value: object) -> float | None:
     """A value as a float, a boolean as 0 or 1; infinite if it is too large, None if no number."""
+    if isinstance(value, float):
+        return value
     if isinstance(value, int):
         try:
             return float(value)

@@ -20,7 +20,7 @@ from fieldline.stream import Output, Range, Record, Stepped
 
 from stream_model import stored
 from stream_model.evaluate import Evaluation, evaluate, matrix
-from stream_model.judge import FUTURE_NS, NS_PER_MS, judge
+from stream_model.judge import FUTURE_NS, NS_PER_MS, judge, latest
 from stream_model.recording import EVER, Ints, Recording, Series, events
 from stream_model.results import result_records
 from stream_model.step import State
@@ -89,8 +89,7 @@ class Recomputation:
             recording = self._recordings.get(item.asset)
             if recording is None:
                 continue
-            arrived = record.timestamp * NS_PER_MS
-            judged = judge(item, recording.kind.variables, arrived)
+            judged = judge(item, recording.kind.variables, latest(record.timestamp))
             if not isinstance(judged, str):
                 recording.add(judged[0], item.time, judged[1], record.offset)
                 self._values += 1
@@ -162,10 +161,14 @@ class Recomputation:
     ) -> Iterator[Stepped[Report] | None]:
         """Give all results of an asset, in order of time."""
         ticks = recording.ticks(found)
-        unknown: list[int] = []
+        # Where nothing was ever removed, what is not there never was.
+        lost = self._complete_from != EVER
+        unknown = recording.unknowable(found) if lost else []
         for place in range(0, len(ticks), _TICKS):
             part = ticks[place : place + _TICKS]
-            unknown += self._evaluate(recording, found, part)
+            missing = self._evaluate(recording, found, part)
+            if lost:
+                unknown += missing
             self._done[recording.name] = int(part[-1]) + 1
             yield self._step() if len(self._outputs) >= _RESULTS else None
         if unknown:
@@ -180,8 +183,7 @@ class Recomputation:
             early = ticks[: np.searchsorted(ticks, recording.ends[number])]
             if not len(early):
                 continue
-            inputs = [found[variable] for variable in group.inputs]
-            due = events(inputs, early, whole=self._complete_from == EVER)
+            due = events(recording.inputs(found, number), early)
             if len(due.unknown):
                 unknown += [int(due.unknown[0]), int(due.unknown[-1])]
             if len(due.ticks):

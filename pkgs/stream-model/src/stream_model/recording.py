@@ -12,7 +12,7 @@ the lead; and from the window's own last value before the horizon on, its variab
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -34,13 +34,15 @@ EVER = -1
 class Series(NamedTuple):
     """One variable's values, by source time, each with the time at which it ends to hold.
 
-    late: the values that the repair is about. exact: from this place on they are known exactly.
+    late: the values that the repair is about. complete: from this time on, all values are there.
+    exact: from this place on, they are known exactly.
     """
 
     times: Ints
     ends: Ints
     values: Reals
     late: Bools
+    complete: int
     exact: int
 
 
@@ -224,9 +226,9 @@ class Recording:
             last = _last_of_time(times)
             times, values, late = times[last], values[last], late[last]
             ends = np.append(times[1:], self.until)[: len(times)]
-            exact_from = min(complete_from, self._complete.get(variable, complete_from))
-            exact = int(np.searchsorted(times, exact_from))
-            found[variable] = Series(times, ends, values, late, exact)
+            complete = min(complete_from, self._complete.get(variable, complete_from))
+            exact = int(np.searchsorted(times, complete))
+            found[variable] = Series(times, ends, values, late, complete, exact)
         return found
 
     def affected(self, found: dict[int, Series]) -> tuple[Ints, Ints]:
@@ -245,21 +247,39 @@ class Recording:
         final[:-1] = new[1:]
         return starts[new], ends[final]
 
+    def first_affected(self, found: dict[int, Series], group: int) -> int | None:
+        """The first time at which a late value holds that a group takes; None if there is none."""
+        firsts = [
+            one.times[one.late & (one.ends > self.start) & (one.times < self.until)][:1]
+            for one in self.inputs(found, group)
+        ]
+        first = int(np.concatenate(firsts).min(initial=self.until))
+        return max(self.start, first) if first < min(self.until, self.ends[group]) else None
+
+    def inputs(self, found: dict[int, Series], group: int) -> list[Series]:
+        """The values of a group's inputs."""
+        return [found[variable] for variable in self.kind.groups[group].inputs]
+
     def lacks(self, found: dict[int, Series]) -> bool:
         """Whether older values are needed to know the first affected ticks exactly."""
-        for number in self.groups:
-            inputs = [found[variable] for variable in self.kind.groups[number].inputs]
-            firsts = [
-                one.times[one.late & (one.ends > self.start) & (one.times < self.until)][:1]
-                for one in inputs
-            ]
-            first = int(np.concatenate(firsts).min(initial=self.until))
-            if first >= min(self.until, self.ends[number]):
-                continue
-            first = max(self.start, first)
-            if any(one.exact == len(one.times) or one.times[one.exact] > first for one in inputs):
+        for group in self.groups:
+            first = self.first_affected(found, group)
+            if first is not None and any(
+                one.exact == len(one.times) or one.times[one.exact] > first
+                for one in self.inputs(found, group)
+            ):
                 return True
         return False
+
+    def unknowable(self, found: dict[int, Series]) -> list[int]:
+        """First and last time of where even ticks may be missing, as their records are gone."""
+        times: list[int] = []
+        for group in self.groups:
+            first = self.first_affected(found, group)
+            complete = max(one.complete for one in self.inputs(found, group))
+            if first is not None and first < complete:
+                times += [first, min(complete, self.until, self.ends[group]) - 1]
+        return times
 
     def ticks(self, found: dict[int, Series]) -> Ints:
         """The affected ticks, in order."""
@@ -271,7 +291,7 @@ class Recording:
 class Events(NamedTuple):
     """A group's results that are to be given: ticks, and for each input its values there.
 
-    unknown: ticks at which a result is due whose inputs are not known exactly.
+    unknown: ticks at which a result may be due, but not all inputs are known exactly.
     """
 
     ticks: Ints
@@ -279,13 +299,8 @@ class Events(NamedTuple):
     unknown: Ints
 
 
-def events(inputs: Iterable[Series], ticks: Ints, *, whole: bool) -> Events:
-    """What a group of models with these inputs has to give again at some of the affected ticks.
-
-    Args:
-        whole: nothing was ever removed from the log, so that what is not there never was.
-    """
-    inputs = list(inputs)
+def events(inputs: Sequence[Series], ticks: Ints) -> Events:
+    """What a group of models with these inputs has to give again at some of the affected ticks."""
     own, late, exact = (np.zeros(len(ticks), np.bool_) for _ in range(3))
     exact[:] = True
     places = []
@@ -300,8 +315,7 @@ def events(inputs: Iterable[Series], ticks: Ints, *, whole: bool) -> Events:
     due = own & late
     given = due & exact
     columns = [one.values[place[given]] for one, place in zip(inputs, places, strict=True)]
-    unknown = ticks[due & ~exact] if not whole else ticks[:0]
-    return Events(ticks[given], columns, unknown)
+    return Events(ticks[given], columns, ticks[due & ~exact])
 
 
 def _meet(start: Ints, end: Ints, starts: Ints, ends: Ints) -> Bools:

@@ -126,13 +126,11 @@ class Repairs:
             self.waiting[asset] = repair.merged(self.waiting.get(asset))
         self.running = {}
 
-    def raise_lead(self, ahead: int) -> int:
-        """Note a source time so far ahead of its record's; gives the lead, in powers of two of the
-        least, so that it seldom has to be stored."""
-        while self.ledger.lead < ahead:
-            self.ledger.lead *= 2
-        self.ledger_changed = True
-        return self.ledger.lead
+    def raise_lead(self, ahead: int) -> None:
+        """Note a source time so far ahead of its record's; by doubling, since it is stored."""
+        while self.ledger.lead < min(ahead, FUTURE_NS):
+            self.ledger.lead = min(2 * self.ledger.lead, FUTURE_NS)
+            self.ledger_changed = True
 
     def rebuilt(self, next_offset: int) -> None:
         """The state was rebuilt from a part of the log, up to this offset.

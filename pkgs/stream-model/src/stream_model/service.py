@@ -35,6 +35,8 @@ class Service:
     """Runs loops on one session after another, until it is told to stop.
 
     Args:
+        lookback_ms: how far back the log is read for what is not in the state.
+        retention_ms: of the input topic.
         make_broker: opens each session on a broker of its own.
         quiet: told when the client's own complaints have been said in better words.
     """
@@ -44,6 +46,7 @@ class Service:
         settings: Settings,
         plan: Plan,
         lookback_ms: int,
+        retention_ms: int,
         *,
         metrics: Metrics,
         notifier: Notifier,
@@ -55,6 +58,7 @@ class Service:
         self._settings = settings
         self._plan = plan
         self._lookback_ms = lookback_ms
+        self._retention_ms = retention_ms
         self._metrics = metrics
         self._notifier = notifier
         self._log = log
@@ -98,6 +102,7 @@ class Service:
             self._settings.topics,
             horizon_ns=self._settings.horizon_ms * 10**6,
             lookback_ms=self._lookback_ms,
+            retention_ns=self._retention_ms * 10**6,
             observer=ModelObserver(
                 self._metrics,
                 self._reports,
@@ -192,6 +197,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         settings,
         plan,
         lookback,
+        site.topics["opc"].retention_ms,
         metrics=Metrics(),
         notifier=Notifier(),
         log=log,

@@ -13,19 +13,21 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import isfinite
+from operator import attrgetter
 from typing import NamedTuple
 
 from fieldline.messages import ModelResult, OpcValue
 from fieldline.stream import Record
 
 from stream_model.evaluate import evaluate, matrix
-from stream_model.judge import NS_PER_MS, UNUSED_VARIABLE, judge
+from stream_model.judge import BAD_TIMESTAMP, NS_PER_MS, UNUSED_VARIABLE, judge, latest
 from stream_model.plan import Plan, TypePlan
 from stream_model.repairs import Repairs
 from stream_model.window import Taken, Window
 
 # Retention where it is not said: for ever.
 FOR_EVER_NS = 1 << 63
+_own_time = attrgetter("timestamp")
 
 
 @dataclass(slots=True)
@@ -126,44 +128,60 @@ def _absorb(
     windows = state.windows
     touched: list[Window] = []
     rejected = outcome.rejected
-    lead = state.repairs.ledger.lead
+    # Up to here a source time is nothing new, whichever record it stands in.
+    usual = _usual(state, records)
+    fully = Taken.USED
     used = 0
     for index, item in enumerate(batch):
         window = windows.get(item.asset) or state.window(item.asset)
         if window is None:
             rejected.append(Rejected(index, "unknown-asset"))
             continue
-        arrived = records[index].timestamp * NS_PER_MS
-        judged = judge(item, window.kind.variables, arrived)
+        judged = judge(item, window.kind.variables, usual)
         if isinstance(judged, str):
-            if judged == UNUSED_VARIABLE:
-                outcome.unused += 1
-            else:
-                rejected.append(Rejected(index, judged))
-            continue
+            if judged == BAD_TIMESTAMP:
+                arrived_ms = records[index].timestamp
+                judged = judge(item, window.kind.variables, latest(arrived_ms))
+            if isinstance(judged, str):
+                if judged == UNUSED_VARIABLE:
+                    outcome.unused += 1
+                else:
+                    rejected.append(Rejected(index, judged))
+                continue
+            state.repairs.raise_lead(item.time - arrived_ms * NS_PER_MS)
+            usual = _usual(state, records)
         variable, value = judged
         time = item.time
-        if time - arrived > lead:
-            lead = state.repairs.raise_lead(time - arrived)
         before = window.newest
         taken = window.add(variable, time, value)
-        if taken is Taken.REPEATED:
-            outcome.repeated += 1
-            continue
-        if taken is not Taken.USED and not _mark(state, window, time, records[index], outcome):
-            if taken is Taken.TOO_LATE:
-                rejected.append(Rejected(index, "too-late"))
+        if taken is not fully:
+            if taken is Taken.REPEATED:
+                outcome.repeated += 1
                 continue
-            outcome.partly += 1
+            marked = _mark(state, window, time, records[index], outcome)
+            if taken is Taken.TOO_LATE:
+                if marked:
+                    used += 1
+                    outcome.late += 1
+                else:
+                    rejected.append(Rejected(index, "too-late"))
+                continue
+            outcome.partly += not marked
         used += 1
         if time < before:
             outcome.late += 1
-        if taken is not Taken.TOO_LATE and not window.touched:
+        if not window.touched:
             window.touched = True
             touched.append(window)
     outcome.used += used
     outcome.newest = max((window.newest for window in touched), default=0)
     return touched
+
+
+def _usual(state: State, records: Sequence[Record]) -> int:
+    """What none of these records' times is behind by more than was seen before, ns."""
+    earliest = min(map(_own_time, records), default=0)
+    return earliest * NS_PER_MS + state.repairs.ledger.lead
 
 
 def _mark(state: State, window: Window, time: int, record: Record, outcome: Outcome) -> bool:
