@@ -40,6 +40,10 @@ class Cluster(Protocol):
         """Committed records of a topic, waiting until there are at least `count`."""
         ...
 
+    async def forget(self, partition: int, first: int) -> None:
+        """Remove the input's records before this offset, as retention does."""
+        ...
+
     async def steal(self, partition: int) -> None:
         """Claim a partition as another member would that believes it to be its own."""
         ...
@@ -181,7 +185,7 @@ class Contract:
             changes = [(b"%d" % n, b"x" * 1000, FORMAT_HEADERS) for n in range(3000)]
             await broker.send(1, {cluster.topics.changelog: changes})
             await broker.commit({1: 1})
-            # As the engine does: a commit is answered before readers see it, a claim waits for that.
+            # As the engine does: Kafka answers a commit before readers see it, a claim waits.
             assert await broker.claim([1]) == {1: 1}
             state = await collect(broker.changelog(1))
             assert [r.key for r in state] == [key for key, _, _ in changes]
@@ -281,6 +285,52 @@ class Contract:
             assert await collect(broker.read(0, 2, 2)) == []
         finally:
             await broker.close()
+
+    async def test_reading_goes_on_beside_polling(self, cluster: Cluster) -> None:
+        for number in range(300):
+            await cluster.produce(0, b"%d" % number)
+        broker = await claimed(cluster)
+        try:
+            await take(broker, 300)
+            reading = broker.read(0, 10, 290)
+            read = [r.offset for r in await anext(reading)]
+            await cluster.produce(0, b"new")
+            assert [r.value for _, r in await take(broker, 1)] == [b"new"]
+            read += [r.offset for r in await collect(reading)]
+            assert read == list(range(10, 290))
+            # Another one is left in the middle, as by a cancelled task.
+            left = broker.read(0, 0, 300)
+            await anext(left)
+            await left.aclose()
+            await cluster.produce(0, b"newer")
+            assert [r.value for _, r in await take(broker, 1)] == [b"newer"]
+        finally:
+            await broker.close()
+
+    async def test_what_a_log_has_lost_is_not_read(self, cluster: Cluster) -> None:
+        for number in range(5):
+            await cluster.produce(0, b"%d" % number, None, 1000 + number)
+        await cluster.forget(0, 3)
+        broker = await claimed(cluster, start=3)
+        try:
+            assert await broker.ends(0) == (3, 5)
+            assert await broker.offset_at(0, 1001) == 3
+            assert await collect(broker.read(0, 1, 5)) == []
+            assert [r.offset for r in await collect(broker.read(0, 3, 5))] == [3, 4]
+        finally:
+            await broker.close()
+
+    async def test_a_commit_that_moves_no_offset(self, cluster: Cluster) -> None:
+        topic = cluster.topics.outputs[0]
+        broker = await claimed(cluster)
+        try:
+            for value in (b"a", b"b"):
+                await broker.send(0, {topic: [(b"k", value, FORMAT_HEADERS)]})
+                await broker.commit({0: 4})
+            assert await broker.claim([0]) == {0: 4}
+        finally:
+            await broker.close()
+        assert [r.value for r in await cluster.committed(topic, 2)] == [b"a", b"b"]
 
     async def test_a_place_behind_the_end_is_noticed(self, cluster: Cluster) -> None:
         await cluster.produce(0, b"v")

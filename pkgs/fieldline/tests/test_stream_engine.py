@@ -9,15 +9,15 @@ import pytest
 import structlog
 from fieldline.messages import FORMAT_HEADERS
 from fieldline.service import EXIT_CONFIGURATION, ServiceError
-from fieldline.stream import Change, Engine, Observer, Record, Stepped, Topics
+from fieldline.stream import Change, Engine, Observer, Processor, Record, Stepped, Topics
 from fieldline.stream.memory import MemoryBroker, MemoryLog
 from structlog.testing import capture_logs
 
 TOPICS = Topics("group", "in", "state", ("out",))
 
 
-class Sums:
-    """A `Processor`: adds each record's number to its key's sum, and gives the sum."""
+class Sums(Processor[int]):
+    """Adds each record's number to its key's sum, and gives the sum."""
 
     def __init__(self) -> None:
         self.sums: dict[bytes, int] = {}

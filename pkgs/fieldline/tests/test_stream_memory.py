@@ -38,6 +38,9 @@ class MemoryCluster:
             for record in records
         ]
 
+    async def forget(self, partition: int, first: int) -> None:
+        self.log.first[partition] = first
+
     async def steal(self, partition: int) -> None:
         thief = MemoryBroker(self.log)
         thief.take(frozenset([partition]))

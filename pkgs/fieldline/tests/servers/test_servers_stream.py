@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from fieldline.provision.topics import CHANGELOG, declared_topics
 from fieldline.service import ServiceError
 from fieldline.site import load_site
@@ -93,6 +93,13 @@ class KafkaCluster:
                 for records in (await consumer.getmany(timeout_ms=50)).values():
                     found += [Read(r.partition, r.key, r.value, list(r.headers)) for r in records]
         return found
+
+    async def forget(self, partition: int, first: int) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        place = TopicPartition(self.topics.input, partition)
+        await admin.delete_records({place: RecordsToDelete(first)})
+        await admin.close()
 
     async def steal(self, partition: int) -> None:
         name = f"{self.topics.group}-{self.topics.input}-{partition}"
