@@ -32,9 +32,12 @@ class Instance:
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(folder / "notify"))
         self._notify.setblocking(False)
+        self._heard = asyncio.Event()
         self.told = ""
 
     async def start(self) -> None:
+        # Always, as systemd does: a process that is not listened to would stand still.
+        asyncio.get_running_loop().add_reader(self._notify, self._hear)
         settings = self._settings
         with (self.folder / "log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
@@ -47,13 +50,17 @@ class Instance:
                      "NOTIFY_SOCKET": str(self.folder / "notify"), "WATCHDOG_USEC": "10000000"},
             )  # fmt: skip
 
+    def _hear(self) -> None:
+        self.told += self._notify.recv(4096).decode() + "\n"
+        self._heard.set()
+
     async def until_told(self, text: str, timeout_s: float = 60) -> None:
         """Wait for a message to the service manager."""
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout_s):
                 while text not in self.told:
-                    self.told += (await loop.sock_recv(self._notify, 4096)).decode() + "\n"
+                    self._heard.clear()
+                    await self._heard.wait()
         except TimeoutError:
             pytest.fail(f"not told: {text}\n{self.told}\n{self.log()}")
         self.told = ""
@@ -81,6 +88,7 @@ class Instance:
         return (self.folder / "log").read_text()
 
     def close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._notify)
         self._notify.close()
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
