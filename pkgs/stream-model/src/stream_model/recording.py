@@ -284,7 +284,10 @@ class Recording:
     def ticks(self, found: dict[int, Series]) -> Ints:
         """The affected ticks, in order."""
         starts, ends = self.affected(found)
-        ticks = np.unique(np.concatenate([one.times for one in found.values()]))
+        ticks = np.concatenate([one.times for one in found.values()])
+        # Each variable's are in order already, so that this is a merging.
+        ticks.sort(kind="stable")
+        ticks = ticks[_last_of_time(ticks)]
         return ticks[_meet(ticks, ticks + 1, starts, ends)]
 
 
