@@ -195,7 +195,7 @@ async def restore(place: Place, assets: int) -> Figures:
             if place.partition(asset.encode()) == number:
                 _fill_window(state, asset)
         changelog = Changelog()
-        processor = ModelProcessor(place.topics, number, state)
+        processor = ModelProcessor(place.topics, number, state, 60_000)
         changelog.save_all(processor.keys())
         records = changelog.add(Position(0, 0), b"\x90", [], processor.snapshot)
         for place_ in range(0, len(records), 1000):

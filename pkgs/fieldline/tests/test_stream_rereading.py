@@ -110,8 +110,8 @@ class Words(Processor[str]):
         return self.reading
 
 
-class Member:
-    """An engine and its broker."""
+class Member(Observer[str]):
+    """An engine and its broker, with what it has committed."""
 
     def __init__(self, log: MemoryLog, broker: MemoryBroker | None = None) -> None:
         self.log = log
@@ -119,7 +119,7 @@ class Member:
         self.reports: list[str] = []
         self.made: list[Words] = []
         self.engine = Engine(
-            self.broker, self._make, changelog="state", lookback_ms=0, observer=self._observer(),
+            self.broker, self._make, changelog="state", lookback_ms=0, observer=self,
             log=structlog.get_logger(),
         )  # fmt: skip
 
@@ -127,13 +127,9 @@ class Member:
         self.made.append(Words())
         return self.made[-1]
 
-    def _observer(self) -> Observer[str]:
-        class Seen(Observer[str]):
-            def on_committed(_, partition: int, reports: Sequence[str], lag: int) -> None:  # noqa: N805
-                assert (partition, lag) == (0, 0)
-                self.reports += reports
-
-        return Seen()
+    def on_committed(self, partition: int, reports: Sequence[str], lag: int) -> None:
+        assert (partition in self.engine.partitions, lag) == (True, 0)
+        self.reports += reports
 
     async def rounds(self, count: int) -> None:
         async with asyncio.timeout(10):
@@ -306,12 +302,13 @@ async def test_none_begins_while_live_records_wait(monkeypatch: pytest.MonkeyPat
         def lag(self, partition: int, next_offset: int) -> int:
             return 2 if self.behind else super().lag(partition, next_offset)
 
-    class Member2(Member):
-        def _observer(self) -> Observer[str]:
-            return Observer()
+    class Behind(Member):
+        def on_committed(self, partition: int, reports: Sequence[str], lag: int) -> None:
+            assert (partition, lag) == (0, 2 * broker.behind)
+            self.reports += reports
 
     broker = Slow(log)
-    member = Member2(log, broker)
+    member = Behind(log, broker)
     await broker.open()
     await member.until(b"e")
     await member.rounds(5)
@@ -355,3 +352,32 @@ async def test_stopping_gives_it_up() -> None:
     await asyncio.sleep(0)
     assert len(out(log)) == given
     await member.broker.close()
+
+
+async def test_partitions_take_turns() -> None:
+    log = MemoryLog(TOPICS, partitions=3)
+    turns: list[int] = []
+
+    class Greedy(Words):
+        """Always has something to do again."""
+
+        def __init__(self, number: int) -> None:
+            super().__init__()
+            self._number = number
+
+        def rereading(self, next_offset: int, now_s: float) -> Spelling | None:
+            turns.append(self._number)
+            self.asked = 1
+            return super().rereading(next_offset + 2, now_s)
+
+    class Member3(Member):
+        def _make(self, number: int) -> Words:
+            return Greedy(number)
+
+    member = Member3(log)
+    await member.broker.open()
+    while len(turns) < 9:
+        await member.rounds(1)
+    assert turns == 3 * turns[:3]
+    assert sorted(turns[:3]) == [0, 1, 2]
+    await member.close()

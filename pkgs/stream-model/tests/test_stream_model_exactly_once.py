@@ -212,11 +212,12 @@ async def test_holes_crashes_compaction_and_new_members_in_any_order(data: st.Da
 
 
 @settings(max_examples=40)
-@given(seed=st.integers(0, 10**6), polls=st.integers(0, 6))
-async def test_a_zombie_that_wakes_changes_nothing(seed: int, polls: int) -> None:
-    items = plant(120, seed)
+@given(seed=st.integers(0, 10**6), polls=st.integers(0, 60), holes=st.booleans())
+async def test_a_zombie_that_wakes_changes_nothing(seed: int, polls: int, holes: bool) -> None:
+    items = with_holes(240, seed) if holes else plant(120, seed)
+    half = len(items) // 2
     log = make_log(2, outputs=2)
-    await fill(log, items[:60])
+    await fill(log, items[:half])
     zombie = Runner(log, plan=PLAN)
     await zombie.broker.open()
     for _ in range(polls):
@@ -225,12 +226,13 @@ async def test_a_zombie_that_wakes_changes_nothing(seed: int, polls: int) -> Non
     await log.expire(zombie.broker)  # type: ignore[arg-type]
     heir = Runner(log, plan=PLAN)
     await heir.drain()
-    await fill(log, items[60:])
+    await fill(log, items[half:])
     try:
         for _ in range(8):
             await zombie.engine.round()
     except UnavailableError:
         pass
+    await zombie.engine.close()
     await Runner(log, plan=PLAN).drain()
     assert final(results(log)) == reference(items)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stream_model import stored
 from stream_model.judge import FUTURE_NS
-from stream_model.repairs import PATIENCE_S, QUIET_S, REVISION, Pace, Repair, Repairs
+from stream_model.repairs import PATIENCE_S, QUIET_S, REVISION, Pace, Repair, Repairs, Rest
 from stream_model.step import State
 from stream_model_reference import make_plan
 
@@ -108,7 +108,7 @@ def test_the_lead_rises_by_doubling_to_what_is_accepted_at_most() -> None:
 
 
 def test_a_recomputation_waits_until_it_is_quiet() -> None:
-    pace = Pace()
+    pace = Pace(Rest())
     assert not pace.due(False, 0, 1000)
     assert not pace.due(True, 1, 1001)
     assert not pace.due(True, 2, 1001 + QUIET_S - 0.1)
@@ -129,18 +129,32 @@ def dues(pace: Pace, seconds: int, took: int) -> list[int]:
 
 
 def test_while_values_keep_coming_it_waits_and_leaves_most_of_the_time() -> None:
-    assert dues(Pace(), 200, 2) == [60, 123, 186]
-    slow = dues(Pace(), 5000, 100)
+    assert dues(Pace(Rest()), 200, 2) == [60, 123, 186]
+    slow = dues(Pace(Rest()), 5000, 100)
     assert len(slow) == 5
     assert min(b - a for a, b in pairwise(slow)) >= 10 * 100
     assert PATIENCE_S == 60
 
 
 def test_after_a_long_one_it_must_be_quiet_for_as_long() -> None:
-    pace = Pace()
+    pace = Pace(Rest())
     assert not pace.due(True, 1, 100)
     assert pace.due(True, 1, 110)
     assert not pace.due(False, 1, 150)
     assert not pace.due(True, 2, 200)
     assert not pace.due(True, 2, 239)
     assert pace.due(True, 2, 240)
+
+
+def test_partitions_share_the_rest_of_their_process() -> None:
+    rest = Rest()
+    first, second = Pace(rest), Pace(rest)
+    assert not first.due(True, 1, 0)
+    assert first.due(True, 2, 60)
+    assert not second.due(True, 1, 60)
+    # It took 40 s; both go on being late.
+    assert not first.due(True, 3, 100)
+    for now in range(101, 460, 10):
+        assert not second.due(True, now, now)
+        assert not first.due(True, now, now)
+    assert second.due(True, 460, 460)

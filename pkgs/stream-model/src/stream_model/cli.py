@@ -47,7 +47,11 @@ def stream_model(
         str, typer.Option(help="Where to serve Prometheus metrics, as ADDRESS:PORT.")
     ] = "127.0.0.1:9102",
     horizon: Annotated[
-        str, typer.Option(help="How late a value may come, by source time: 1s to 1d.")
+        str,
+        typer.Option(
+            help="How late a value may come, by source time, to change results at once: 1s to 1d. "
+            "For later ones, the log is read again."
+        ),
     ] = "60s",
     lookback: Annotated[
         str | None,

@@ -11,6 +11,7 @@ from fieldline.stream import Broker, Engine, Observer, Topics
 from stream_model.metrics import Metrics
 from stream_model.partition import ModelProcessor
 from stream_model.plan import Plan
+from stream_model.repairs import Rest
 from stream_model.reports import Reports
 from stream_model.step import FOR_EVER_NS, State
 from stream_model.work import Recomputed, Report
@@ -97,10 +98,11 @@ def make_engine(
         clock: the wall clock, ns since 1970.
         timer: seconds of a clock that is never set.
     """
+    rest = Rest()
     return Engine(
         broker,
         lambda number: ModelProcessor(
-            topics, number, State(plan, horizon_ns, retention_ns), lookback_ms
+            topics, number, State(plan, horizon_ns, retention_ns), lookback_ms, rest
         ),
         changelog=topics.changelog,
         lookback_ms=lookback_ms,

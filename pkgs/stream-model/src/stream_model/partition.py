@@ -19,7 +19,7 @@ from fieldline.stream import Change, Output, Processor, Record, Stepped, Topics
 
 from stream_model import stored
 from stream_model.recompute import Recomputation
-from stream_model.repairs import Pace
+from stream_model.repairs import Pace, Rest
 from stream_model.results import result_records
 from stream_model.step import Outcome, State, replay, step
 from stream_model.work import Report, Work
@@ -37,12 +37,15 @@ class ModelProcessor(Processor[Report]):
         topics: its outputs are the results' and the dead letters' topic.
         number: of the partition.
         lookback_ms: in which each periodic input has a value.
+        rest: of the process.
     """
 
-    def __init__(self, topics: Topics, number: int, state: State, lookback_ms: int) -> None:
+    def __init__(
+        self, topics: Topics, number: int, state: State, lookback_ms: int, rest: Rest | None = None
+    ) -> None:
         self.state = state
         self._lookback_ms = lookback_ms
-        self._pace = Pace()
+        self._pace = Pace(rest or Rest())
         self._input = topics.input
         self._results, self._dead_letters = topics.outputs
         self._number = number

@@ -22,8 +22,8 @@ from stream_model.judge import FUTURE_NS
 QUIET_S = 3.0
 # Values that keep coming late (a source's clock was set back) are taken together for so long.
 PATIENCE_S = 60.0
-# While they keep coming, recomputations take at most one part in ten of the time, however long one
-# takes: the live records need the rest.
+# While they keep coming, recomputations take at most one part in ten of a process's time, however
+# long one takes: the live records need the rest.
 _REST = 9
 # Above every revision that a window gives (they count from 0), and with an offset added still
 # within an int64 and a float64.
@@ -174,10 +174,19 @@ class Repairs:
         return self.waiting.keys() | self.running.keys()
 
 
-class Pace:
-    """When to recompute; times are seconds of a clock that is never set."""
+@dataclass(slots=True)
+class Rest:
+    """When the last recomputation of a process ended, and how long it took, s."""
 
-    def __init__(self) -> None:
+    ended: float = 0.0
+    took: float = 0.0
+
+
+class Pace:
+    """When to recompute a partition; times are seconds of a clock that is never set."""
+
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
         self._marks = 0
         self._quiet_since = self._since = 0.0
         self._waiting = False
@@ -187,15 +196,17 @@ class Pace:
     def due(self, waiting: bool, marks: int, now: float) -> bool:
         """Whether to recompute now; asked again and again while no recomputation is at work."""
         if self._began is not None:
-            self._took, self._began = now - self._began, None
-            self._waiting = False
+            self._took = self._rest.took = now - self._began
+            self._rest.ended = now
+            self._began, self._waiting = None, False
         if waiting and not self._waiting:
             self._since = now
         self._waiting = waiting
         if marks != self._marks:
             self._marks, self._quiet_since = marks, now
         quiet = now - self._quiet_since >= max(QUIET_S, self._took)
-        if waiting and (quiet or now - self._since >= max(PATIENCE_S, _REST * self._took)):
+        rested = now - self._rest.ended >= _REST * self._rest.took
+        if waiting and (quiet or (rested and now - self._since >= PATIENCE_S)):
             self._began = now
             return True
         return False

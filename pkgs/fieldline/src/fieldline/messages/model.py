@@ -12,8 +12,9 @@ class ModelResult(msgspec.Struct, frozen=True, gc=False):
     """A model's value at a source time; (asset, name, timestamp) is its identity.
 
     timestamp: source time of the inputs, ns since 1970 UTC.
-    revision: 0 at first, one more each time the result for this identity is given again; of several
-        records with one identity, the last in the topic holds.
+    revision: 0 at first, one more each time the result for this identity is given again by the live
+        path; 2**32 and more from recomputations. It rises with each record of one identity, of
+        which the last in the topic holds; no revision is there twice.
     """
 
     name: str

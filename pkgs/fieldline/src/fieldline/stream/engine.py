@@ -224,6 +224,8 @@ class Engine(Generic[W]):
                 advance = partial(self._advance, number, partition)
                 doing = reread(self._broker, number, work, advance)
                 self._rereading = asyncio.create_task(doing)
+                # The others have their turn next.
+                self.partitions[number] = self.partitions.pop(number)
                 return
 
     async def _advance(
