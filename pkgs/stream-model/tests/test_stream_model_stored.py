@@ -139,13 +139,13 @@ def test_a_repair_that_comes_again_after_a_restart_outlives_its_entry() -> None:
         written.step(late)
         written.state.repairs.waiting.clear()
         written.state.repairs.changed.add("x")
-        for k in range(5):
+        for k in range(100):
             written.step([value("y", "A", START + k * SECOND, 1)])
         # Whole now, and empty; then in an entry once more.
         written.step([value("x", "A", START + 11 * SECOND, 1)])
         assert written.state.repairs.waiting.keys() == {"x"}
         written = written.again()
-        for k in range(5, 10):
+        for k in range(100, 200):
             written.step([value("y", "A", START + k * SECOND, 1)])
         assert written.again().state.repairs.waiting.keys() == {"x"}
 
