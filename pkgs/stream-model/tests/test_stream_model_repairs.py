@@ -50,7 +50,7 @@ def again(state: State) -> State:
     return loaded
 
 
-def test_what_is_done_is_stored_and_given_back_and_what_is_ended_is_wanted_no_more() -> None:
+def test_what_is_done_is_stored_and_what_is_ended_is_not() -> None:
     state = State(make_plan(), 0)
     state.repairs.mark("x", 10, 99, 1)
     state.repairs.mark("x", 30, 99, 2)
@@ -62,7 +62,10 @@ def test_what_is_done_is_stored_and_given_back_and_what_is_ended_is_wanted_no_mo
     state.repairs.running.clear()
     assert again(state).repairs.waiting == {"x": Repair(15, 15, 99, 3, 15)}
     state.repairs.waiting.clear()
-    assert not stored.load(State(make_plan(), 0), b"\0x", stored.snapshot(state, b"\0x"))
+    ended = State(make_plan(), 0)
+    # It may have one again in an entry after that.
+    assert stored.load(ended, b"\0x", stored.snapshot(state, b"\0x"))
+    assert not ended.repairs
 
 
 def test_repairs_of_an_asset_that_is_gone_are_left_out() -> None:

@@ -36,15 +36,26 @@ class Written:
         return outcome.results
 
     def restored(self, plan: Plan) -> State:
+        return self._read_back(plan)[0]
+
+    def again(self) -> Written:
+        """The same after a restart."""
+        other = Written(self.state.plan)
+        other.state, other.changelog = self._read_back(self.state.plan)
+        other.records = self.records
+        return other
+
+    def _read_back(self, plan: Plan) -> tuple[State, Changelog]:
         reader = Reader()
         reader.add(self.records)
         restored = reader.end()
         state = State(plan, HORIZON)
         for key, data in restored.snapshots.items():
-            stored.load(state, key, data)
+            if not stored.load(state, key, data):
+                restored.changelog.drop(key)
         for context, changes in restored.entries:
             stored.apply(state, context, changes)
-        return state
+        return state, restored.changelog
 
 
 def batches(rng: random.Random, count: int):
@@ -118,6 +129,25 @@ def test_an_asset_that_is_gone_is_left_out() -> None:
     data = stored.snapshot(written.state, b"y")
     assert not stored.load(State(make_plan("x"), HORIZON), b"y", data)
     assert stored.load(State(make_plan("xy"), HORIZON), b"y", data)
+
+
+def test_a_repair_that_comes_again_after_a_restart_outlives_its_entry() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(changelog, "_LEAST_ENTRIES_BYTES", 1)
+        written = Written(make_plan("xy"))
+        late = [value("x", "A", START + k * SECOND, 1) for k in (0, 50, 100, 10)]
+        written.step(late)
+        written.state.repairs.waiting.clear()
+        written.state.repairs.changed.add("x")
+        for k in range(100):
+            written.step([value("y", "A", START + k * SECOND, 1)])
+        # Whole now, and empty; then in an entry once more.
+        written.step([value("x", "A", START + 11 * SECOND, 1)])
+        assert written.state.repairs.waiting.keys() == {"x"}
+        written = written.again()
+        for k in range(100, 200):
+            written.step([value("y", "A", START + k * SECOND, 1)])
+        assert written.again().state.repairs.waiting.keys() == {"x"}
 
 
 def test_a_change_takes_18_bytes_a_value() -> None:

@@ -153,13 +153,12 @@ class Repairs:
         both = (self.running.get(asset), self.waiting.get(asset))
         return _encode([repair for repair in both if repair is not None])
 
-    def load(self, asset: str, data: bytes) -> bool:
-        """Take an asset's repairs; False if there are none."""
+    def load(self, asset: str, data: bytes) -> None:
+        """Take an asset's repairs, in the place of those that it has."""
         self.running.pop(asset, None)
         self.waiting.pop(asset, None)
         for repair in _decode(data):
             self.waiting[asset] = repair.merged(self.waiting.get(asset))
-        return asset in self.waiting
 
     def encode_ledger(self) -> bytes:
         """What is known of the whole partition."""

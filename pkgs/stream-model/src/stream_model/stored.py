@@ -129,7 +129,7 @@ def snapshot(state: State, key: bytes) -> bytes:
 
 
 def load(state: State, key: bytes, data: bytes) -> bool:
-    """Take a snapshot; False if it is needed no more, or the asset is not declared any more."""
+    """Take a snapshot; False if the asset is not declared any more."""
     if key[:1] == _REPAIRS:
         return _load_repairs(state, key, data)
     window = state.window(key.decode())
@@ -166,4 +166,8 @@ def _load_repairs(state: State, key: bytes, data: bytes) -> bool:
     if not asset:
         state.repairs.load_ledger(data)
         return True
-    return asset in state.plan.assets and state.repairs.load(asset, data)
+    if asset not in state.plan.assets:
+        return False
+    # Also if there is none: the entries after it may have one.
+    state.repairs.load(asset, data)
+    return True

@@ -77,7 +77,10 @@ class Processor(Protocol[W]):
         """The part of this key, whole."""
 
     def load(self, key: bytes, snapshot: bytes) -> bool:
-        """Take a part as `snapshot` gave it; False if it is not wanted any more."""
+        """Take a part as `snapshot` gave it; False if nothing is wanted of it any more.
+
+        What later entries say of the part is then lost with them.
+        """
 
     def apply(self, context: bytes, changes: Iterable[Change]) -> None:
         """Take the changes of one step again, those of keys that are not wanted too."""
