@@ -1,0 +1,30 @@
+"""What our services tell of themselves at `GET /state`, beside their metrics.
+
+One place for the shapes, for the services that answer and for `fieldline where`, which asks.
+A new field alone breaks no reader: readers skip what they do not know, and each field that a
+service may not know yet has a default.
+"""
+
+from fieldline.states.gap_filler import (
+    GapFillerState,
+    Restarts,
+    ServerState,
+    StaleHop,
+    StaleVariable,
+    VariableTimes,
+    variable_key,
+)
+from fieldline.states.json import STATE_PATH, decode_state, encode_state
+
+__all__ = [
+    "STATE_PATH",
+    "GapFillerState",
+    "Restarts",
+    "ServerState",
+    "StaleHop",
+    "StaleVariable",
+    "VariableTimes",
+    "decode_state",
+    "encode_state",
+    "variable_key",
+]
