@@ -1,0 +1,374 @@
+"""Fills one server's holes: window by window, oldest first, from the server's own history.
+
+Oldest first, since whoever computes from the values again wants whole holes in the order of time.
+A hole behind many others is in Kafka late then, and is so anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import structlog
+from aiokafka.errors import KafkaError
+from fieldline.messages.ledger import hour_of
+from fieldline.messages.telegraf import HEADERS, OpcEncoder, partition_of
+from numpy.typing import NDArray
+
+from gap_filler.arrivals import WINDOW_NS, Received
+from gap_filler.feed import Feed
+from gap_filler.history import History, NoHistoryError
+from gap_filler.metrics import Metrics
+from gap_filler.opcua import node_id
+from gap_filler.quality import quality_text
+from gap_filler.reader import Reader
+from gap_filler.sender import Pace, Record, Sender, SendError, by_partition
+from gap_filler.session import RefusedError, Session, SessionError
+from gap_filler.store import Store
+from gap_filler.windows import Moment, settled_ns, span_end_ns
+from gap_filler.wire import Values
+
+# Longer than a publishing interval, Telegraf's flush and a batch together.
+_SETTLE_S = 5.0
+# Nothing came for so long: nothing more will, of what is older.
+_PATIENCE_S = 10.0
+_IDLE_S = 0.5
+_RETRY_S = 2.0
+# Records sent at once: live values wait for at most one of these.
+_ROUND = 1_000
+_CLOCK_S = 30.0
+_SAVE_S = 30.0
+# A server that had no history may have been given one.
+_ASK_AGAIN_S = 600.0
+_ATTEMPTS = 5
+
+_CURRENT_TIME = node_id("i=2258")
+
+
+@dataclass(slots=True)
+class _Look:
+    """What a span was found to hold; arrays of shape (variables,)."""
+
+    produced: NDArray[np.int64]
+    known: NDArray[np.bool_]
+    # By variable the source times that were missing.
+    missing: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+    ends: dict[int, int] = field(default_factory=dict)
+
+
+class Filler:
+    """Works on one server.
+
+    Args:
+        topic: of the values.
+        pace: shared by all fillers of the process.
+        beat: called whenever a step has ended, however.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        session: Session,
+        history: History,
+        reader: Reader,
+        sender: Sender,
+        *,
+        topic: str,
+        pace: Pace,
+        store: Store,
+        metrics: Metrics,
+        log: structlog.stdlib.BoundLogger,
+        beat: Callable[[], None],
+    ) -> None:
+        self._feed = feed
+        self._session = session
+        self._history = history
+        self._reader = reader
+        self._sender = sender
+        self._topic = topic
+        self._pace = pace
+        self._store = store
+        self._metrics = metrics
+        self._log = log
+        self._beat = beat
+        self._encoders = [OpcEncoder(v.asset, v.name, str(v.node)) for v in feed.plan.variables]
+        self._keys = [v.asset.encode() for v in feed.plan.variables]
+        self._partitions: list[int] = []
+        self._sessions = 0
+        self._clock_at = self._saved_at = self._asked_at = 0.0
+        self._attempts = 0
+        # Sent of the span under way, by variable; an attempt that fails has sent some of it.
+        self._filled = np.zeros(len(feed.plan.variables), np.int64)
+
+    async def run(self) -> None:
+        """Fill for ever."""
+        while True:
+            pause = _RETRY_S
+            try:
+                pause = await self.step()
+                self._attempts = 0
+            except (SessionError, RefusedError) as error:
+                self._again(error)
+            except (SendError, KafkaError, OSError, TimeoutError) as error:
+                self._log.debug("Kafka did not take part", cause=str(error))
+            self._beat()
+            if pause:
+                await asyncio.sleep(pause)
+
+    def _again(self, error: Exception) -> None:
+        self._attempts += 1
+        if self._attempts == _ATTEMPTS:
+            self._log.warning(
+                "the history cannot be read; it is tried again until it can",
+                server=self._feed.plan.name,
+                cause=str(error),
+            )
+
+    async def step(self) -> float:
+        """Look at the next span, if one is settled; how long to wait before the next step, s.
+
+        Raises:
+            SessionError, RefusedError: the server.
+            SendError, KafkaError, OSError, TimeoutError: Kafka. The span is looked at again.
+        """
+        feed = self._feed
+        self._metrics.connected.labels(feed.plan.name).set(self._session.connected)
+        if not self._session.connected or not self._reader.connected:
+            return _IDLE_S
+        await self._prepared()
+        if feed.arrivals.limit_ns is not None and feed.arrivals.limit_ns <= self.position_ns:
+            feed.arrivals.reset()
+            feed.rereading = True
+            await self._reader.rewind(self.position_ns)
+            await self._reader.reach_end()
+        until = self._until()
+        if until <= self.position_ns:
+            return _IDLE_S
+        await self._reader.reach_end()
+        if self._until() < until:
+            # Something came meanwhile: Telegraf is catching up.
+            return _IDLE_S
+        await self._look(until)
+        return 0.0
+
+    @property
+    def ready(self) -> bool:
+        """Whether values can be read and sent now."""
+        return bool(self._partitions) and self._session.connected
+
+    @property
+    def position_ns(self) -> int:
+        """Begin of the first window that is not closed."""
+        return self._feed.arrivals.position_ns
+
+    def _until(self) -> int:
+        feed, now = self._feed, time.monotonic()
+        if self._reader.caught_up_at is None:
+            return 0
+        quiet = now - max(
+            feed.last_arrival,
+            self._reader.caught_up_at,
+            self._session.connected_at,
+        )
+        moment = Moment(time.time_ns() + feed.offset_ns, feed.newest(), quiet)
+        until = span_end_ns(
+            self.position_ns, settled_ns(moment, _SETTLE_S, _PATIENCE_S), feed.plan.rate
+        )
+        limit = feed.arrivals.limit_ns
+        return until if limit is None else min(until, limit)
+
+    async def _prepared(self) -> None:
+        """What is due once per session, or from time to time."""
+        now = time.monotonic()
+        if self._sessions != self._session.sessions:
+            self._sessions = self._session.sessions
+            self._history.forget()
+            self._clock_at = 0.0
+        if self._history.offered is False and now - self._asked_at > _ASK_AGAIN_S:
+            self._asked_at = now
+            self._history.forget()
+        if not self._clock_at or now - self._clock_at > _CLOCK_S:
+            await self._read_clock()
+            self._clock_at = now
+        if not self._partitions:
+            count = await self._sender.partitions(self._topic)
+            self._partitions = [partition_of(key, count) for key in self._keys]
+        await self._bounded()
+
+    async def _read_clock(self) -> None:
+        before = time.time_ns()
+        [value] = await self._session.read([_CURRENT_TIME])
+        after = time.time_ns()
+        found = value.Value.Value if value.Value is not None else None
+        if found is not None and hasattr(found, "timestamp"):
+            told = round(found.timestamp() * 1e6) * 1_000
+            self._feed.offset_ns = told - (before + after) // 2
+
+    async def _bounded(self) -> None:
+        """Give up what nobody can fill any more, and begin where the history does."""
+        feed = self._feed
+        now = time.time_ns() + feed.offset_ns
+        oldest = now - feed.plan.lookback_ms * 1_000_000
+        oldest -= oldest % WINDOW_NS
+        if self.position_ns < oldest:
+            lost = oldest - self.position_ns
+            self._metrics.given_up.labels(feed.plan.name).inc(lost / 1e9)
+            self._log.warning(
+                "a hole is too old to be filled",
+                server=feed.plan.name,
+                since_ns=self.position_ns,
+                until_ns=oldest,
+            )
+            feed.arrivals.close(oldest)
+        if self._store.fresh and self._history.offered is not False:
+            try:
+                first = await self._history.first_ns(self.position_ns, now)
+            except NoHistoryError:
+                first = None
+            begin = hour_of(now) if first is None else hour_of(first)
+            feed.arrivals.close(min(begin, now) // WINDOW_NS * WINDOW_NS)
+            self._store.fresh = False
+
+    async def _look(self, until: int) -> None:
+        feed, since = self._feed, self.position_ns
+        received = feed.arrivals.received(until)
+        count = len(feed.plan.variables)
+        look = _Look(np.zeros(count, np.int64), np.zeros(count, np.bool_))
+        if self._history.offered is not False:
+            try:
+                await self._compare(since, until, received, look)
+            except NoHistoryError:
+                self._log.warning(
+                    "the server offers no history: holes can be told, but not filled",
+                    server=feed.plan.name,
+                )
+                self._asked_at = time.monotonic()
+                look.known[:] = False
+        left = np.zeros_like(look.produced)
+        if look.missing:
+            await self._reader.reach(look.ends)
+            received = feed.arrivals.received(until)
+            for index, times in look.missing.items():
+                left[index] = len(times) - int(np.isin(times, received.of(index)).sum())
+            if left.any():
+                self._metrics.unfilled.labels(feed.plan.name).inc(int(left.sum()))
+        if self._filled.any():
+            self._log.info(
+                "hole filled",
+                server=feed.plan.name,
+                values=int(self._filled.sum()),
+                variables=int((self._filled > 0).sum()),
+                since_ns=since,
+                until_ns=until,
+            )
+        self._close(until, received, look, left)
+
+    async def _compare(self, since: int, until: int, received: Received, look: _Look) -> None:
+        """Find out what the history has and Kafka has not, and send it."""
+        try:
+            counts = await self._history.counts(since, until)
+        except NoHistoryError:
+            counts = np.full(len(look.produced), -1, np.int64)
+        # A count is of good values; where there are others, only the values themselves tell.
+        plain = (counts == received.good) & ~received.bad
+        look.produced[plain] = counts[plain]
+        look.known |= plain
+        suspicious = np.flatnonzero(~plain).tolist()
+        if not suspicious:
+            return
+        async for read in self._history.read(suspicious, since, until):
+            missing: dict[int, Values] = {}
+            for index, values in read.values.items():
+                look.produced[index] = len(values)
+                look.known[index] = True
+                absent = ~np.isin(values.times, received.of(index))
+                if absent.any():
+                    missing[index] = _some(values, absent)
+            if missing:
+                for index, values in missing.items():
+                    look.missing[index] = values.times
+                self._metrics.missing.labels(self._feed.plan.name).inc(
+                    sum(map(len, missing.values()))
+                )
+                ends = await self.send(missing)
+                for index, values in missing.items():
+                    self._filled[index] += len(values)
+                for partition, end in ends.items():
+                    look.ends[partition] = max(end, look.ends.get(partition, 0))
+            self._beat()
+
+    async def send(self, values: dict[int, Values]) -> dict[int, int]:
+        """Send values through the topic as Telegraf would, each asset's in the order of time.
+
+        Args:
+            values: by the variable's index.
+        Returns:
+            By partition, the offset behind the last of them.
+        Raises:
+            SendError: not all are acknowledged.
+        """
+        rows = [
+            (int(time_ns), index, place)
+            for index, found in values.items()
+            for place, time_ns in enumerate(found.times)
+        ]
+        rows.sort()
+        ends: dict[int, int] = {}
+        for first in range(0, len(rows), _ROUND):
+            part = rows[first : first + _ROUND]
+            await self._pace.take(len(part))
+            records = by_partition(
+                (self._partitions[index], self._record(values[index], index, place, time_ns))
+                for time_ns, index, place in part
+            )
+            ends |= await self._sender.send(self._topic, records, HEADERS)
+            self._metrics.filled.labels(self._feed.plan.name).inc(len(part))
+            self._beat()
+        return ends
+
+    def _record(self, values: Values, index: int, place: int, time_ns: int) -> Record:
+        quality = quality_text(int(values.statuses[place]))
+        return (
+            self._keys[index],
+            self._encoders[index].encode(values.value(place), quality, time_ns),
+        )
+
+    def _close(self, until: int, received: Received, look: _Look, left: NDArray[np.int64]) -> None:
+        feed = self._feed
+        distinct = received.counts()
+        late = np.bincount(received.indices[received.late], minlength=len(distinct))
+        feed.tally.closed(
+            hour_of(self.position_ns),
+            look.known,
+            produced=np.where(look.known, look.produced, 0),
+            received=distinct,
+            missing=left,
+            filled=self._filled,
+            late=late,
+            doubled=received.records - distinct,
+        )
+        name = feed.plan.name
+        self._metrics.windows.labels(name).inc((until - self.position_ns) // WINDOW_NS)
+        self._filled = np.zeros_like(self._filled)
+        feed.arrivals.close(until)
+        self._metrics.position.labels(name).set(until / 1e9)
+        self._metrics.held.labels(name).set(feed.arrivals.held)
+        if time.monotonic() - self._saved_at > _SAVE_S:
+            self.save()
+
+    def save(self) -> None:
+        """Keep the position and the totals that belong to it."""
+        self._saved_at = time.monotonic()
+        self._store.save(self._feed)
+
+
+def _some(values: Values, which: NDArray[np.bool_]) -> Values:
+    if isinstance(values.values, np.ndarray):
+        return Values(values.times[which], values.statuses[which], values.values[which])
+    kept: Sequence[int] = np.flatnonzero(which).tolist()
+    return Values(
+        values.times[which], values.statuses[which], [values.values[place] for place in kept]
+    )
