@@ -17,6 +17,7 @@ final: prev: {
 
   fieldline = final.python3Packages.toPythonApplication final.python3Packages.fieldline;
   opc-server = final.python3Packages.callPackage ../pkgs/opc-server { };
+  gap-filler = final.python3Packages.callPackage ../pkgs/gap-filler { };
   stream-model = final.python3Packages.callPackage ../pkgs/stream-model { };
 
   # `fieldline` for an administrator's machine: with the programs that `secrets` and `deploy` call. A host

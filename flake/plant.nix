@@ -2,7 +2,7 @@
 #
 #   nixosConfigurations."HOST@PLATFORM"      for nixos-rebuild and `fieldline deploy`
 #   packages.SYSTEM."HOST@PLATFORM"          the image to import or to flash; SYSTEM is the machine's own
-#   packages.SYSTEM.{fieldline,opc-server,stream-model}
+#   packages.SYSTEM.{fieldline,gap-filler,opc-server,stream-model}
 #   checks, devShells, apps, formatter
 {
   lib,
@@ -52,7 +52,7 @@ in
     pkgs:
     {
       fieldline = pkgs.fieldline-admin;
-      inherit (pkgs) opc-server stream-model;
+      inherit (pkgs) gap-filler opc-server stream-model;
     }
     // imagesFor pkgs.stdenv.hostPlatform.system
   );

@@ -14,6 +14,7 @@ let
   parts = [
     (import ./services.nix arguments)
     (import ./telegraf arguments)
+    (import ./gap-filler.nix arguments)
     (import ./kafka.nix arguments)
     (import ./influxdb.nix arguments)
     (import ./grafana.nix (arguments // { inherit dashboards; }))
@@ -63,6 +64,7 @@ in
   inherit (ssh) admins sshd;
   files = merged "files";
   inherit units;
+  paths = merged "paths";
   users = merged "users";
   inherit firewall;
   nftables = import ./firewall.nix {

@@ -33,6 +33,8 @@ rec {
       wants ? [ ],
       requires ? [ ],
       environment ? { },
+      # Programs that say by their exit whether it starts at all; not starting is no failure then.
+      conditions ? [ ],
       preStart ? [ ],
       # A unit is ready when these have ended: for servers that don't tell it themselves.
       postStart ? [ ],
@@ -42,6 +44,7 @@ rec {
       credentials ? { },
       # Whether it serves or connects to anybody.
       network ? true,
+      wantedBy ? [ "multi-user.target" ],
       # What its serviceConfig starts from.
       base ? common,
     }:
@@ -49,10 +52,12 @@ rec {
       inherit
         description
         environment
+        conditions
         preStart
         postStart
         command
         credentials
+        wantedBy
         ;
       # Addresses are bound and connected to: the network must be configured, not only begun.
       after =
@@ -64,9 +69,16 @@ rec {
       wants = optionals network [ "network-online.target" ] ++ wants;
       # Without its firewall a host serves nobody: its ports would be open to everyone.
       requires = optionals network [ "nftables.service" ] ++ requires;
-      wantedBy = [ "multi-user.target" ];
       serviceConfig = base // serviceConfig;
       unitConfig = commonUnit // unitConfig;
+    };
+
+  # A file that systemd watches; the service of the same name is started when it changes.
+  path =
+    { description, pathConfig }:
+    {
+      inherit description pathConfig;
+      wantedBy = [ "multi-user.target" ];
     };
 
   # A program of ours: no user of its own on disk, readiness and life told by itself.

@@ -14,6 +14,7 @@
     ./stream-model.nix
     ./influxdb2.nix
     ./telegraf.nix
+    ./gap-filler.nix
     ./grafana.nix
   ];
 }

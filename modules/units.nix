@@ -36,11 +36,18 @@ let
         ExecStartPost = bound (commandLines unit.postStart);
       }
       // lib.filterAttrs (_: lines: lines != [ ]) {
+        ExecCondition = commandLines unit.conditions;
         ExecStartPre = commandLines unit.preStart;
         LoadCredential = lib.mapAttrsToList (name: path: "${name}:${path}") unit.credentials;
       };
     # Our programs read the site at their start.
     restartTriggers = lib.optional (isOurs unit.command) config.fieldline.siteFile;
+  };
+
+  path = unit: {
+    inherit (unit) wantedBy;
+    description = bound unit.description;
+    pathConfig = lib.mapAttrs (_: bound) unit.pathConfig;
   };
 in
 {
@@ -51,5 +58,8 @@ in
     description = "Where the programs are that lib/ speaks of by name.";
   };
 
-  config.systemd.services = lib.mapAttrs (_: service) settings.units;
+  config.systemd = {
+    services = lib.mapAttrs (_: service) settings.units;
+    paths = lib.mapAttrs (_: path) settings.paths;
+  };
 }

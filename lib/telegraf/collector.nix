@@ -11,7 +11,6 @@ let
     concatLists
     concatMap
     elemAt
-    filter
     genList
     groupBy
     length
@@ -24,14 +23,12 @@ let
     chunks
     clamp
     max
-    optionalAttrs
     ;
   units = import ../units.nix;
+  client = import ../opcua-client.nix { inherit plant host; };
+  inherit (client) servers encrypted;
 
-  servers = plant.collectedBy host;
   milliseconds = number: "${toString number}ms";
-
-  encrypted = server: server.security_mode != "None";
 
   # All nodes of a listener are created in one request. On an encrypted channel that request fails
   # from about 1,000 nodes on; without, a PLC's usual limit for one call is 1,000, and our own server
@@ -174,12 +171,9 @@ let
     else
       "auto";
 
-  certificate = "opcua-client-certificate";
-  key = "opcua-client-key";
-  password = server: "opcua-${server.name}-password";
   # Telegraf takes letters, digits and underscores only in the name of a secret; with another
   # character it would send the reference itself as the password. No server's name has an underscore.
-  passwordKey = server: builtins.replaceStrings [ "-" ] [ "_" ] (password server);
+  passwordKey = server: builtins.replaceStrings [ "-" ] [ "_" ] (client.password server);
 
   security =
     server:
@@ -190,8 +184,8 @@ let
     // (
       if encrypted server then
         {
-          certificate = units.credentialPath "telegraf" certificate;
-          private_key = units.credentialPath "telegraf" key;
+          certificate = units.credentialPath "telegraf" client.certificate;
+          private_key = units.credentialPath "telegraf" client.key;
         }
       # Empty, or Telegraf looks for its own files under /etc and generates what is missing.
       else
@@ -246,21 +240,11 @@ let
       parts = chunks (listenerSize server) (nodesOf server);
     in
     genList (index: listener server (length parts) index (elemAt parts index)) (length parts);
-
-  withPassword = filter (server: server.username != null) servers;
-  secured = filter encrypted servers;
 in
 {
-  usesStore = withPassword != [ ];
+  usesStore = client.withPassword != [ ];
 
-  credentials =
-    builtins.listToAttrs (
-      map (server: {
-        name = passwordKey server;
-        value = "/run/secrets/${password server}";
-      }) withPassword
-    )
-    // optionalAttrs (secured != [ ]) (units.secret certificate // units.secret key);
+  credentials = client.credentials passwordKey;
 
   settings = {
     inputs.opcua_listener = concatLists (map listeners servers);

@@ -13,7 +13,7 @@ import pytest
 from . import nix_eval
 
 SYSTEMS = {"raspberry": "aarch64-linux", "vbox": "x86_64-linux"}
-PACKAGES = {"fieldline", "opc-server", "stream-model"}
+PACKAGES = {"fieldline", "gap-filler", "opc-server", "stream-model"}
 SCENARIOS = {
     file.stem for file in (nix_eval.ROOT / "tests/scenarios").glob("*.py") if file.stem != "prelude"
 }

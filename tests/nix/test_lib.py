@@ -108,16 +108,16 @@ def test_contract_of_hosts(name: str) -> None:
     for host_name, host in hosts(name):
         assert host["name"] == host_name
         programs = {"fieldline", "opc-server", "stream-model", "telegraf", "influxd", "grafana"}
-        programs |= {"kafka-server", "kafka-storage"}
+        programs |= {"gap-filler", "kafka-server", "kafka-storage", "systemctl"}
         loaded = set()
-        for unit in host["units"].values():
-            commands = [unit["command"], *unit["preStart"]]
+        for name_of_unit, unit in host["units"].items():
+            commands = [unit["command"], *unit["preStart"], *unit["conditions"]]
             assert {command["program"] for command in commands} <= programs
             assert all(isinstance(a, str) for command in commands for a in command["arguments"])
             assert all(isinstance(value, str) for value in unit["environment"].values())
             user = unit["serviceConfig"].get("User")
-            # Root's is one alone, for what changes the host itself.
-            root = unit is host["units"]["deploy-guard"]
+            # Root's are two alone: what changes the host itself, and what restarts another unit.
+            root = name_of_unit in ("deploy-guard", "telegraf-restart")
             assert root or unit["serviceConfig"].get("DynamicUser") or user in host["users"]
             loaded |= set(unit["credentials"].values())
         secrets = {p.removeprefix("/run/secrets/") for p in loaded if p.startswith("/run/secrets/")}

@@ -22,6 +22,7 @@ class Unit:
     name: str
     description: str
     command: Program
+    conditions: tuple[Program, ...] = ()
     pre_start: tuple[Program, ...] = ()
     post_start: tuple[Program, ...] = ()
     after: tuple[str, ...] = ()
@@ -41,7 +42,22 @@ class Unit:
     @property
     def programs(self) -> tuple[Program, ...]:
         """Everything that the unit runs."""
-        return (*self.pre_start, self.command, *self.post_start)
+        return (*self.conditions, *self.pre_start, self.command, *self.post_start)
+
+
+@dataclass(frozen=True)
+class PathUnit:
+    """A file that systemd watches for the service of the same name."""
+
+    name: str
+    description: str
+    wanted_by: tuple[str, ...] = ()
+    path_config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def full_name(self) -> str:
+        """The name with `.path`."""
+        return f"{self.name}.path"
 
 
 @dataclass(frozen=True)
@@ -62,6 +78,7 @@ class HostDeclaration:
     roles: tuple[str, ...] = ()
     files: Mapping[str, File] = field(default_factory=dict)
     units: Mapping[str, Unit] = field(default_factory=dict)
+    paths: Mapping[str, PathUnit] = field(default_factory=dict)
     users: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     nftables: str = ""
     secrets: tuple[str, ...] = ()
@@ -119,6 +136,7 @@ def _host(name: str, value: Mapping[str, Any]) -> HostDeclaration:
             for path, file in value.get("files", {}).items()
         },
         units={unit: _unit(unit, body) for unit, body in value.get("units", {}).items()},
+        paths={path: _path(path, body) for path, body in value.get("paths", {}).items()},
         users=dict(value.get("users", {})),
         nftables=value.get("nftables") or "",
         secrets=tuple(value.get("secrets", ())),
@@ -132,6 +150,15 @@ def _program(value: Mapping[str, Any]) -> Program:
     return Program(value["program"], tuple(str(a) for a in value.get("arguments", ())))
 
 
+def _path(name: str, value: Mapping[str, Any]) -> PathUnit:
+    return PathUnit(
+        name=name,
+        description=value.get("description") or name,
+        wanted_by=tuple(full_unit_name(entry) for entry in value.get("wantedBy", ())),
+        path_config=dict(value.get("pathConfig", {})),
+    )
+
+
 def _unit(name: str, value: Mapping[str, Any]) -> Unit:
     def names(key: str) -> tuple[str, ...]:
         return tuple(full_unit_name(entry) for entry in value.get(key, ()))
@@ -140,6 +167,7 @@ def _unit(name: str, value: Mapping[str, Any]) -> Unit:
         name=name,
         description=value.get("description") or name,
         command=_program(value["command"]),
+        conditions=tuple(_program(entry) for entry in value.get("conditions", ())),
         pre_start=tuple(_program(entry) for entry in value.get("preStart", ())),
         post_start=tuple(_program(entry) for entry in value.get("postStart", ())),
         after=names("after"),

@@ -23,6 +23,8 @@ PARTS = {
 }
 # Programs that are used where the machine has them; units that need them are left out elsewhere.
 OPTIONAL = ("grafana",)
+# Programs of systemd itself.
+SYSTEM = {"systemctl": "/usr/bin/systemctl"}
 # See `cds`.
 KAFKA_CLASSES = f"{OPT}/cds/kafka.jsa"
 _KAFKA_MAIN = {"kafka-server": "kafka.Kafka", "kafka-storage": "kafka.tools.StorageTool"}
@@ -39,6 +41,8 @@ class Programs:
         """Where the host finds a program. FieldlineError for one that nobody brings."""
         if name.startswith("/"):
             return name
+        if name in SYSTEM:
+            return SYSTEM[name]
         if name not in self.scripts:
             raise FieldlineError(
                 f"A unit runs the program {name!r}, which no package in pkgs/ and no part brings."

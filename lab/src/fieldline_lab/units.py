@@ -5,7 +5,7 @@ from typing import Any
 
 from fieldline.errors import FieldlineError
 
-from .declaration import HostDeclaration, Program, Unit
+from .declaration import HostDeclaration, PathUnit, Program, Unit
 from .formats import scalar
 from .ssh import SSHD_UNIT
 from .ssh import UNIT as _SSHD
@@ -94,6 +94,7 @@ def render(unit: Unit, path_of: Callable[[str], str]) -> str:
         f"LoadCredential={name}:{path}".replace("%", "%%")
         for name, path in sorted(unit.credentials.items())
     ]
+    body += [f"ExecCondition={command_line(entry, path_of)}" for entry in unit.conditions]
     body += [f"ExecStartPre={command_line(entry, path_of)}" for entry in unit.pre_start]
     body.append(f"ExecStart={command_line(unit.command, path_of)}")
     body += [f"ExecStartPost={command_line(entry, path_of)}" for entry in unit.post_start]
@@ -101,9 +102,16 @@ def render(unit: Unit, path_of: Callable[[str], str]) -> str:
     return "\n".join(["[Unit]", *head, "", "[Service]", *body, ""])
 
 
+def render_path(path: PathUnit) -> str:
+    """A path unit's text."""
+    lines = ["[Unit]", f"Description={path.description}".replace("%", "%%"), "", "[Path]"]
+    return "\n".join([*lines, *_settings(path.path_config), ""])
+
+
 def unit_files(host: HostDeclaration, path_of: Callable[[str], str]) -> dict[str, str]:
     """All unit files of a host, by their names."""
     files = {unit.full_name: render(unit, path_of) for unit in host.units.values()}
+    files.update({path.full_name: render_path(path) for path in host.paths.values()})
     files.update({name: text for name, text, _ in _own(host)})
     return files
 
@@ -122,7 +130,7 @@ def _own(host: HostDeclaration) -> list[tuple[str, str, str]]:
 def wanted(host: HostDeclaration) -> dict[str, list[str]]:
     """Which target pulls in which units: what `[Install]` would be made into."""
     links: dict[str, list[str]] = {}
-    for unit in host.units.values():
+    for unit in (*host.units.values(), *host.paths.values()):
         for target in unit.wanted_by:
             links.setdefault(target, []).append(unit.full_name)
     for name, _, target in _own(host):
@@ -132,5 +140,6 @@ def wanted(host: HostDeclaration) -> dict[str, list[str]]:
 
 def expected_units(host: HostDeclaration) -> list[str]:
     """The units that a booted host must have running."""
-    names = [unit.full_name for unit in host.units.values() if unit.wanted_by]
+    units = (*host.units.values(), *host.paths.values())
+    names = [unit.full_name for unit in units if unit.wanted_by]
     return sorted([*names, *(name for name, _, _ in _own(host))])

@@ -20,8 +20,10 @@ in
       ];
       collector = [
         "deploy-guard"
+        "gap-filler"
         "stream-model"
         "telegraf"
+        "telegraf-restart"
       ];
       db = [
         "apache-kafka"
@@ -135,6 +137,64 @@ in
       "--metrics"
       "192.168.0.7:9102"
     ];
+  };
+  "gap-filler" = {
+    actual = arguments collector "gap-filler";
+    expected = [
+      "--site"
+      "/etc/fieldline/site.toml"
+      "--collector"
+      "collector"
+      "--bootstrap-servers"
+      "192.168.0.10:9092"
+      "--state"
+      "/var/lib/gap-filler"
+      "--metrics"
+      "192.168.0.7:9104"
+      "--restart-file"
+      "/run/gap-filler/restart-telegraf"
+    ];
+  };
+  # systemd.path(5): the service of the same name is started. The gap filler's own folder, or it could
+  # not write there.
+  "restart of Telegraf" = {
+    actual = {
+      inherit (collector.paths.telegraf-restart) pathConfig;
+      pulledIn = collector.paths.telegraf-restart.wantedBy;
+      inherit (collector.units.telegraf-restart) conditions command wantedBy;
+      inherit (service collector "telegraf-restart") Type CapabilityBoundingSet ProtectSystem;
+      user = (service collector "telegraf-restart").User or null;
+      folder = (service collector "gap-filler").RuntimeDirectory;
+      elsewhere = builtins.attrNames db.paths ++ builtins.attrNames opc.paths;
+    };
+    expected = {
+      pulledIn = [ "multi-user.target" ];
+      pathConfig.PathChanged = "/run/gap-filler/restart-telegraf";
+      conditions = [
+        {
+          program = "systemctl";
+          arguments = [
+            "--quiet"
+            "is-active"
+            "telegraf.service"
+          ];
+        }
+      ];
+      command = {
+        program = "systemctl";
+        arguments = [
+          "try-restart"
+          "telegraf.service"
+        ];
+      };
+      wantedBy = [ ];
+      Type = "oneshot";
+      CapabilityBoundingSet = "";
+      ProtectSystem = "strict";
+      user = null;
+      folder = "gap-filler";
+      elsewhere = [ ];
+    };
   };
   "kafka-provision" = {
     actual = arguments db "kafka-provision";
@@ -315,6 +375,8 @@ in
       host: map (unit: unit.unitConfig.StartLimitIntervalSec) (builtins.attrValues host.units)
     ) (builtins.attrValues lab.hosts);
     expected = [
+      0
+      0
       0
       0
       0

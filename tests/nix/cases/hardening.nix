@@ -18,6 +18,7 @@ in
         "MemoryDenyWriteExecute"
         "ProcSubset"
       ];
+      gap-filler = [ ];
       # chown on its database and resources of its own.
       grafana = [ "SystemCallFilter" ];
       influxdb-provision = [ ];
@@ -26,6 +27,7 @@ in
       opc-server = [ ];
       stream-model = [ ];
       telegraf = [ ];
+      telegraf-restart = [ ];
     };
   };
   # Its child is a switch of the whole host; see lib/guard.nix.

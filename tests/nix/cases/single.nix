@@ -16,6 +16,7 @@ in
     expected = [
       "apache-kafka"
       "deploy-guard"
+      "gap-filler"
       "grafana"
       "influxdb-provision"
       "influxdb2"
@@ -23,6 +24,7 @@ in
       "opc-server"
       "stream-model"
       "telegraf"
+      "telegraf-restart"
     ];
   };
 
