@@ -31,10 +31,6 @@ from gap_filler.store import Store
 from gap_filler.windows import Moment, settled_ns, span_end_ns
 from gap_filler.wire import Values
 
-# Longer than a publishing interval, Telegraf's flush and a batch together.
-_SETTLE_S = 5.0
-# Nothing came for so long: nothing more will, of what is older.
-_PATIENCE_S = 10.0
 _IDLE_S = 0.5
 _RETRY_S = 2.0
 # Records sent at once: live values wait for at most one of these.
@@ -64,6 +60,7 @@ class Filler:
 
     Args:
         topic: of the values.
+        settle_s, patience_s: see `Settings`.
         pace: shared by all fillers of the process.
         beat: called whenever a step has ended, however.
     """
@@ -77,6 +74,8 @@ class Filler:
         sender: Sender,
         *,
         topic: str,
+        settle_s: float,
+        patience_s: float,
         pace: Pace,
         store: Store,
         metrics: Metrics,
@@ -89,6 +88,8 @@ class Filler:
         self._reader = reader
         self._sender = sender
         self._topic = topic
+        self._settle_s = settle_s
+        self._patience_s = patience_s
         self._pace = pace
         self._store = store
         self._metrics = metrics
@@ -100,6 +101,7 @@ class Filler:
         self._sessions = 0
         self._clock_at = self._saved_at = self._asked_at = 0.0
         self._attempts = 0
+        self._told_none = False
         # Sent of the span under way, by variable; an attempt that fails has sent some of it.
         self._filled = np.zeros(len(feed.plan.variables), np.int64)
 
@@ -174,9 +176,8 @@ class Filler:
             self._session.connected_at,
         )
         moment = Moment(time.time_ns() + feed.offset_ns, feed.newest(), quiet)
-        until = span_end_ns(
-            self.position_ns, settled_ns(moment, _SETTLE_S, _PATIENCE_S), feed.plan.rate
-        )
+        settled = settled_ns(moment, self._settle_s, self._patience_s)
+        until = span_end_ns(self.position_ns, settled, feed.plan.rate)
         limit = feed.arrivals.limit_ns
         return until if limit is None else min(until, limit)
 
@@ -227,6 +228,7 @@ class Filler:
             try:
                 first = await self._history.first_ns(self.position_ns, now)
             except NoHistoryError:
+                self._without_history()
                 first = None
             begin = hour_of(now) if first is None else hour_of(first)
             feed.arrivals.close(min(begin, now) // WINDOW_NS * WINDOW_NS)
@@ -241,11 +243,7 @@ class Filler:
             try:
                 await self._compare(since, until, received, look)
             except NoHistoryError:
-                self._log.warning(
-                    "the server offers no history: holes can be told, but not filled",
-                    server=feed.plan.name,
-                )
-                self._asked_at = time.monotonic()
+                self._without_history()
                 look.known[:] = False
         left = np.zeros_like(look.produced)
         if look.missing:
@@ -265,6 +263,15 @@ class Filler:
                 until_ns=until,
             )
         self._close(until, received, look, left)
+
+    def _without_history(self) -> None:
+        self._asked_at = time.monotonic()
+        if not self._told_none:
+            self._told_none = True
+            self._log.warning(
+                "the server offers no history: holes can be told, but not filled",
+                server=self._feed.plan.name,
+            )
 
     async def _compare(self, since: int, until: int, received: Received, look: _Look) -> None:
         """Find out what the history has and Kafka has not, and send it."""

@@ -18,7 +18,7 @@ from fieldline.stream.quiet import Quiet
 
 from gap_filler.feed import Feed
 from gap_filler.metrics import Metrics
-from gap_filler.sender import REQUEST_S, Sender
+from gap_filler.sender import REQUEST_S, Sender, SendError
 
 # Records taken on at once, so that the event loop is not held for long.
 _MOST_RECORDS = 4_000
@@ -116,7 +116,7 @@ class Reader:
         while True:
             try:
                 await self._session()
-            except (KafkaError, OSError, TimeoutError) as error:
+            except (KafkaError, SendError, OSError, TimeoutError) as error:
                 self._lost(str(error) or "no broker answers")
             finally:
                 await self._stopped()
@@ -136,8 +136,8 @@ class Reader:
         self._consumer = consumer
         async with asyncio.timeout(2 * REQUEST_S):
             await consumer.start()
-        partitions = await self._partitions(consumer)
-        consumer.assign([TopicPartition(self._topic, number) for number in partitions])
+        count = await self._sender.partitions(self._topic)
+        consumer.assign([TopicPartition(self._topic, number) for number in range(count)])
         if not self._next:
             await self._seek(min(feed.arrivals.position_ns for feed in self._feeds))
         for number, offset in self._next.items():
@@ -159,14 +159,6 @@ class Reader:
         finally:
             probing.cancel()
             await asyncio.gather(probing, return_exceptions=True)
-
-    async def _partitions(self, consumer: AIOKafkaConsumer) -> list[int]:
-        async with asyncio.timeout(REQUEST_S):
-            # All topics' metadata are asked for: one that is not there is no error then.
-            if self._topic not in await consumer.topics():
-                raise KafkaError(f"there is no topic {self._topic} yet")
-            found = consumer.partitions_for_topic(self._topic)
-        return sorted(found or ())
 
     async def _probe(self) -> None:
         """See once a second whether Kafka answers, and where the topic ends."""

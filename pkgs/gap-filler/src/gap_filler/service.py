@@ -107,6 +107,8 @@ class Service:
                 self._reader,
                 self._sender,
                 topic=settings.topic,
+                settle_s=settings.settle_s,
+                patience_s=settings.patience_s,
                 pace=pace,
                 store=stores[plan.name],
                 metrics=metrics,

@@ -23,9 +23,10 @@ from gap_filler.opcua import AttributeIds, Client, UaClientState, UaStatusCodeEr
 
 # An answer of a healthy server takes milliseconds; of a small PLC with a large history, seconds.
 REQUEST_S = 10.0
+_LOOK_S = 1.0
 # Signing a session on a small PLC takes seconds.
 _CONNECT_S = 15.0
-_RETRY_S = (1.0, 2.0, 5.0, 10.0)
+_RETRY_S = (1.0, 2.0, 5.0)
 # A session whose requests time out so often in a row is made anew.
 _MOST_TIMEOUTS = 2
 # How many nodes one request has where the server states no limit of its own.
@@ -78,7 +79,9 @@ class Session:
         self._broken = asyncio.Event()
         self._timeouts = 0
         self._attempts = 0
+        # Why there is no session, and whether that was said.
         self.problem = "not connected yet"
+        self._told = False
         self.connected_at = 0.0
         self.sessions = 0
         # Limits of the server for one request.
@@ -160,8 +163,8 @@ class Session:
         self._timeouts = self._attempts = 0
         self.connected_at = asyncio.get_running_loop().time()
         self.sessions += 1
-        if self.problem:
-            self._log.info("server connected", server=self._server.name)
+        self._log.info("server connected", server=self._server.name)
+        self._told = False
         self.problem = ""
         self._up.set()
 
@@ -169,7 +172,7 @@ class Session:
         """Return when the session is lost."""
         while not self._broken.is_set():
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(5.0):
+                async with asyncio.timeout(_LOOK_S):
                     await self._broken.wait()
             beat()
             if client.state is not UaClientState.CONNECTED:
@@ -182,13 +185,15 @@ class Session:
             text = "no answer within some seconds"
         else:
             text = str(error) or type(error).__name__
-        if not self.problem or self.problem == "not connected yet" or self._attempts == 0:
+        if not self._told:
+            self._told = True
             self._log.warning("server cannot be reached", server=self._server.name, cause=text)
         self.problem = text
 
     def _lost(self, why: str) -> None:
         if not self._broken.is_set():
             self.problem = why
+            self._told = True
             self._log.warning("server lost", server=self._server.name, cause=why)
             self._up.clear()
             self._broken.set()

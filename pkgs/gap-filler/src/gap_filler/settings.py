@@ -19,6 +19,9 @@ class Settings:
         rate: values a second that are filled at most.
         passwords: server to the file with its password.
         restart: the file that asks for a restart of Telegraf; None where nobody watches it.
+        settle_s: how long after its end a window is looked at: longer than a publishing interval,
+            Telegraf's flush and a batch together.
+        patience_s: nothing came for so long, so nothing older will come by itself.
         memory_values: source times in memory at most, of all servers together.
     """
 
@@ -35,6 +38,8 @@ class Settings:
     key: Path | None = None
     passwords: Mapping[str, Path] = field(default_factory=dict)
     restart: Path | None = None
+    settle_s: float = 5.0
+    patience_s: float = 10.0
     memory_values: int = 6_000_000
 
 
