@@ -62,8 +62,9 @@ class Plant:
             [NewTopic(self.topic(n), p, 1, topic_configs=append) for n, p in TOPICS.items()]
         )
         async with asyncio.timeout(30):
+            # The controller has them at once, the broker a moment later.
             while not {self.topic(n) for n in TOPICS} <= set(await admin.list_topics()):
-                await asyncio.sleep(0.02)
+                pass
         await admin.close()
         self._producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap)
         await self._producer.start()

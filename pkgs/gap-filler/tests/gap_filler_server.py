@@ -14,6 +14,7 @@ from fieldline.site import Site, load_site
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NAMESPACE = 2
 SECOND = 1_000_000_000
+MILLISECOND = 1_000_000
 UNSUPPORTED = 0x80710000
 
 # A value of a variable: source time in ns, value, status code.
@@ -121,6 +122,8 @@ class FakeServer:
             await server.nodes.objects.add_variable(
                 ua.NodeId.from_string(node), ua.QualifiedName(node, NAMESPACE), 0.0
             )
+        # A node takes every value, as those of a PLC with variables of all types.
+        server.iserver.aspace._is_expected_variant_type = lambda *_: True
         server.iserver.history_manager.read_history = self.history.read
         await server.start()
         assert server.bserver is not None
@@ -133,7 +136,9 @@ class FakeServer:
         if record:
             self.history.samples.setdefault(node, []).append(sample)
         value = data_value(sample)
-        await self._server.iserver.isession.write(_write(node, value))
+        space = self._server.iserver.aspace
+        name = ua.NodeId.from_string(node)
+        (await space.write_attribute_value(name, ua.AttributeIds.Value, value)).check()
 
     async def delete(self, node: str) -> None:
         assert self._server is not None
@@ -143,14 +148,6 @@ class FakeServer:
         if self._server is not None:
             server, self._server = self._server, None
             await server.stop()
-
-
-def _write(node: str, value: ua.DataValue) -> ua.WriteParameters:
-    attribute = ua.WriteValue()
-    attribute.NodeId = ua.NodeId.from_string(node)
-    attribute.AttributeId = ua.AttributeIds.Value
-    attribute.Value = value
-    return ua.WriteParameters(NodesToWrite=[attribute])
 
 
 PLANT = """
