@@ -230,8 +230,9 @@ class Filler:
             except NoHistoryError:
                 self._without_history()
                 first = None
-            begin = hour_of(now) if first is None else hour_of(first)
-            feed.arrivals.close(min(begin, now) // WINDOW_NS * WINDOW_NS)
+            # Before its first value there is nothing to fill; without any, only what comes is counted.
+            begin = hour_of(now) if first is None else first
+            feed.arrivals.close(begin)
             self._store.fresh = False
 
     async def _look(self, until: int) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import structlog
+from fieldline.messages.ledger import HOUR_NS, hour_of
 
 from gap_filler.arrivals import WINDOW_NS
 from gap_filler.feed import Feed
@@ -60,10 +61,10 @@ class Store:
         """Where to begin: what was kept, or as far back as is worth it."""
         if self._saved is None or self._saved.position_ns > now_ns + _DAY_NS:
             begin = now_ns - self._plan.fresh_lookback_ns
-        else:
-            # Not cut off: what is given up is said where the server's clock is known.
-            begin = self._saved.position_ns
-        return begin - begin % WINDOW_NS
+            # Whole hours: the totals of a part would replace those of the hour.
+            return hour_of(begin) + HOUR_NS if now_ns - begin > HOUR_NS else hour_of(now_ns)
+        # Not cut off here: what is given up is said where the server's clock is known.
+        return self._saved.position_ns // WINDOW_NS * WINDOW_NS
 
     def restore(self, feed: Feed) -> None:
         """Give a feed the totals of its open hours."""

@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tomli_w
 from asyncua import ua
 from gap_filler_plant import Plant, node
 from gap_filler_server import MILLISECOND, write_site
+from gap_filler_telegraf import ROOT, telegraf, telegraf_of
 
 pytestmark = pytest.mark.kafka
 
-ROOT = Path(__file__).resolve().parents[4]
 FLOW, LEVEL = ("pump1", "Flow"), ("pump1", "Level")
 V = ua.VariantType
 VALUES: list[Any] = [
@@ -78,51 +74,6 @@ def settings() -> dict[str, Any]:
     return found
 
 
-def telegraf_of(site: Path, host: str) -> dict[str, Any]:
-    """Telegraf's settings as `lib/` derives them."""
-    done = subprocess.run(
-        [
-            *("nix-instantiate", "--store", "dummy://", "--eval", "--strict", "--json"),
-            *(str(ROOT / "lib/default.nix"), "--arg", "site", str(site)),
-            *("-A", f"lab.hosts.{host}.files"),
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    found: dict[str, Any] = json.loads(done.stdout)["/etc/telegraf/telegraf.toml"]["value"]
-    return found
-
-
-@contextmanager
-def telegraf(folder: Path, site: Path, bootstrap: str, topic: str) -> Iterator[None]:
-    """The real program, as on a collector, with another broker and topic."""
-    config = telegraf_of(site, "all")
-    # Only its way from OPC UA to Kafka; its secrets need systemd.
-    del config["secretstores"]
-    [listener] = config["inputs"]["opcua_listener"]
-    for group in listener["group"]:
-        for told in group["nodes"]:
-            # All that is written, however fast.
-            told["monitoring_params"] |= {"queue_size": 10_000, "sampling_interval": "0s"}
-    config["inputs"] = {"opcua_listener": [listener]}
-    [output] = config["outputs"]["kafka"]
-    config["outputs"] = {"kafka": [output | {"brokers": [bootstrap], "topic": topic}]}
-    (folder / "telegraf.toml").write_text(tomli_w.dumps(config))
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fieldline/parts"
-    program = max(cache.glob("telegraf-*/bin/telegraf"))
-    with (folder / "telegraf.log").open("wb") as log:
-        process = subprocess.Popen(
-            [program, "--config", str(folder / "telegraf.toml")], stdout=log, stderr=log
-        )
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
 async def test_filled_records_are_telegrafs_byte_for_byte(
     plants: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -134,7 +85,9 @@ async def test_filled_records_are_telegrafs_byte_for_byte(
     ]
     site = write_site(tmp_path, live.server.endpoint, pumps=1)
     begin = time.time_ns() // MILLISECOND * MILLISECOND
-    with telegraf(tmp_path, site, live.bootstrap, live.topic("opc")):
+    # All that is written, however fast.
+    monitoring = {"queue_size": 10_000, "sampling_interval": "0s"}
+    with telegraf(tmp_path, site, "all", live.bootstrap, live.topic("opc"), monitoring):
         # It has subscribed when the first values are there.
         async with asyncio.timeout(60):
             while not await live.records():
