@@ -230,7 +230,7 @@ class Filler:
             except NoHistoryError:
                 self._without_history()
                 first = None
-            # Before its first value there is nothing to fill; without any, only what comes is counted.
+            # Before its first value is nothing to fill; without any, what comes is counted.
             begin = hour_of(now) if first is None else first
             feed.arrivals.close(begin)
             self._store.fresh = False
