@@ -111,6 +111,8 @@ def test_wrappers(tmp_path: Path) -> None:
     assert built.binds["/cache/telegraf"] == "/opt/fieldline/parts/telegraf"
     assert built.path("thing") == "/opt/fieldline/bin/thing"
     assert built.path("/usr/bin/sleep") == "/usr/bin/sleep"
+    # systemd's own, on every host.
+    assert built.path("systemctl") == "/usr/bin/systemctl"
     with pytest.raises(FieldlineError, match="'unknown', which no package"):
         built.path("unknown")
 

@@ -7,13 +7,21 @@ from pathlib import Path
 
 import pytest
 from fieldline.errors import FieldlineError
-from fieldline_lab.declaration import HostDeclaration, Program, Unit, full_unit_name
+from fieldline_lab.declaration import (
+    HostDeclaration,
+    PathUnit,
+    Program,
+    Unit,
+    full_unit_name,
+    parse,
+)
 from fieldline_lab.units import (
     NFTABLES_UNIT,
     command_line,
     expected_units,
     quote,
     render,
+    render_path,
     unit_files,
     wanted,
 )
@@ -159,6 +167,42 @@ def test_the_firewall_is_a_unit_of_its_own_where_there_are_rules() -> None:
     bare = HostDeclaration("a", "192.168.0.5", 24)
     assert unit_files(bare, _path) == {}
     assert expected_units(bare) == []
+
+
+WATCHED = PathUnit("heal", "A wish of 100%", ("multi-user.target",), {"PathChanged": "/run/a/wish"})
+
+
+def test_a_path_unit_watches_for_the_service_of_its_name() -> None:
+    assert render_path(WATCHED) == (
+        "[Unit]\nDescription=A wish of 100%%\n\n[Path]\nPathChanged=/run/a/wish\n"
+    )
+    heal = Unit("heal", "Heals", Program("x"))
+    host = HostDeclaration("a", "192.168.0.5", 24, units={"heal": heal}, paths={"heal": WATCHED})
+    assert unit_files(host, _path).keys() == {"heal.service", "heal.path"}
+    assert wanted(host) == {"multi-user.target": ["heal.path"]}
+    # The service itself runs when it is wished for.
+    assert expected_units(host) == ["heal.path"]
+
+
+def test_a_condition_stands_before_everything_that_is_started() -> None:
+    unit = Unit("a", "A", Program("x"), (Program("test", ("-e", "/x")),), (Program("pre"),))
+    lines = [line for line in render(unit, _path).splitlines() if line.startswith("Exec")]
+    assert lines == [
+        "ExecCondition=/opt/fieldline/bin/test -e /x",
+        "ExecStartPre=/opt/fieldline/bin/pre",
+        "ExecStart=/opt/fieldline/bin/x",
+    ]
+    assert {program.program for program in unit.programs} == {"x", "test", "pre"}
+
+
+def test_paths_and_conditions_are_read() -> None:
+    unit = {"command": {"program": "x"}, "conditions": [{"program": "y", "arguments": ["-v"]}]}
+    path = {"description": "P", "pathConfig": {"PathChanged": "/a"}, "wantedBy": ["t.target"]}
+    host = {"address": "192.168.0.5", "prefix": 24, "units": {"u": unit}, "paths": {"p": path}}
+    network = {"gateway": "192.168.0.1", "prefix": 24}
+    read = parse({"hosts": {"a": host}, "network": network}).hosts["a"]
+    assert read.units["u"].conditions == (Program("y", ("-v",)),)
+    assert read.paths["p"] == PathUnit("p", "P", ("t.target",), {"PathChanged": "/a"})
 
 
 def test_unit_names() -> None:

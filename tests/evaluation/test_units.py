@@ -11,9 +11,11 @@ from . import nix_eval
 from .test_settings import MACHINES, compare, host_of
 
 # Programs that NixOS runs from our packages; a unit of another one is nixpkgs' own.
-OURS = {"fieldline", "opc-server", "stream-model"}
+OURS = {"fieldline", "gap-filler", "opc-server", "stream-model"}
+# What a unit of ours may run beside them, as do many of NixOS' own.
+THEIRS = {"systemctl"}
 # What stands in a unit's serviceConfig beside lib's own, since lib writes it in words of its own.
-COMMANDS = {"ExecStart", "ExecStartPre", "ExecStartPost", "LoadCredential"}
+COMMANDS = {"ExecCondition", "ExecStart", "ExecStartPre", "ExecStartPost", "LoadCredential"}
 
 UNITS = [
     pytest.param(machine, name, id=f"{machine}-{name}")
@@ -23,7 +25,7 @@ UNITS = [
 
 
 def is_ours(unit: Any) -> bool:
-    return unit["command"]["program"] in OURS
+    return unit["command"]["program"] in OURS | THEIRS
 
 
 def evaluated(machine: str, name: str) -> Any:
@@ -44,11 +46,22 @@ def test_service_config(machine: str, name: str) -> None:
         assert re.fullmatch(rf"/nix/store/[^/]+/bin/{unit['command']['program']}", place)
         assert arguments == unit["command"]["arguments"]
         assert "ExecStartPre" not in commands
+        conditions = [words(line)[1:] for line in as_list(commands.get("ExecCondition"))]
+        assert conditions == [command["arguments"] for command in unit["conditions"]]
     else:
         compare(unit["serviceConfig"], config, f"units.{name}")
         # Ours in place of what nixpkgs' module would wait with.
         after = [words(line)[1:] for line in as_list(commands.get("ExecStartPost"))]
         assert after == [command["arguments"] for command in unit["postStart"]]
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_path_units(machine: str) -> None:
+    for name, path in host_of(machine)["paths"].items():
+        watched = nix_eval.config(machine, "systemd.paths", name)
+        assert watched["pathConfig"] == path["pathConfig"]
+        assert watched["wantedBy"] == path["wantedBy"]
+        assert watched["description"] == path["description"]
 
 
 @pytest.mark.parametrize(("machine", "name"), UNITS)

@@ -37,6 +37,23 @@ def test_a_value_counts_once_and_its_first_record_decides() -> None:
     assert received.bad.tolist() == [False, False, True]
 
 
+def test_a_value_that_came_good_and_bad_is_spoiled() -> None:
+    arrivals = Arrivals(VARIABLES, BEGIN, 100)
+    add(
+        arrivals,
+        [
+            *((0, BEGIN, False, good) for good in (True, False)),
+            *((0, BEGIN + 100, False, False) for _ in range(2)),
+            *((1, BEGIN, False, True) for _ in range(2)),
+        ],
+    )
+    received = arrivals.received(BEGIN + WINDOW_NS)
+    assert received.spoiled.tolist() == [True, False, False]
+    assert received.of(0).tolist() == [BEGIN, BEGIN + 100]
+    assert received.whole(0).tolist() == [BEGIN + 100]
+    assert arrivals.received(BEGIN).spoiled.tolist() == []
+
+
 def test_a_window_ends_before_the_next_one_begins() -> None:
     arrivals = Arrivals(VARIABLES, BEGIN, 100)
     end = BEGIN + WINDOW_NS

@@ -39,6 +39,8 @@ class Received:
         good: values per variable whose quality is Good, of shape (variables,).
         bad: variables with a value of another quality, of shape (variables,), bool.
         records: records per variable, repeats counted, of shape (variables,).
+        spoiled: it has records that are good and others that are not, of shape (n,): on a status
+            that Telegraf does not know it sends the value before once more, with that status.
     """
 
     indices: Indices
@@ -47,11 +49,17 @@ class Received:
     good: NDArray[np.int64]
     bad: Flags
     records: NDArray[np.int64]
+    spoiled: Flags
 
     def of(self, index: int) -> Times:
         """The source times of one variable, in order."""
         first, last = np.searchsorted(self.indices, (index, index + 1))
         return self.times[first:last]
+
+    def whole(self, index: int) -> Times:
+        """Those of them that are not spoiled."""
+        first, last = np.searchsorted(self.indices, (index, index + 1))
+        return self.times[first:last][~self.spoiled[first:last]]
 
     def counts(self) -> NDArray[np.int64]:
         """Values per variable, each source time once, of shape (variables,)."""
@@ -132,6 +140,10 @@ class Arrivals:
         ticks = (values & np.uint64(_SPAN_MASK)).astype(np.int64)[first]
         flags = (keys & np.uint64(_LATE | _NOT_GOOD))[first]
         good = flags & np.uint64(_NOT_GOOD) == 0
+        begins = np.flatnonzero(first)
+        other = keys & np.uint64(_NOT_GOOD) != 0
+        any_other = np.logical_or.reduceat(other, begins) if len(keys) else other
+        all_other = np.logical_and.reduceat(other, begins) if len(keys) else other
         once = indices[first]
         count = self._variables
         return Received(
@@ -141,6 +153,7 @@ class Arrivals:
             np.bincount(once[good], minlength=count),
             np.bincount(once[~good], minlength=count) > 0,
             np.bincount(indices, minlength=count),
+            any_other & ~all_other,
         )
 
     def _spread(self, window: int, begin: int) -> list[NDArray[np.uint64]]:

@@ -17,6 +17,8 @@ from gap_filler.tally import Tally
 LATE_NS = 10_000_000_000
 # Source times further ahead of the server's own clock are nobody's.
 _AHEAD_NS = 600_000_000_000
+# After a reconnection each variable may be one; what is more stays as it is.
+_MOST_SPOILED = 20_000
 # Nothing that a collector of today has was produced before this.
 _ANCIENT_NS = 946_684_800_000_000_000
 
@@ -29,6 +31,8 @@ class Feed:
         arrived_ns: when that came into Kafka; at first, when this service began.
         offset_ns: the server's clock minus ours.
         rereading: records are given once more, since `arrivals` had no room for them.
+        spoiled: (variable, source time) of values whose window was closed when they came once more
+            and were not good, see `Received.spoiled`; whoever looks at them clears it.
     """
 
     def __init__(self, plan: ServerPlan, position_ns: int, most: int, metrics: Metrics) -> None:
@@ -40,6 +44,7 @@ class Feed:
         self.arrived_ns = np.full(count, time.time_ns(), np.int64)
         self.offset_ns = 0
         self.rereading = False
+        self.spoiled: set[tuple[int, int]] = set()
         self.last_arrival = time.monotonic()
         self._metrics = metrics
 
@@ -73,12 +78,18 @@ class Feed:
         appended = np.array(appended_ns, np.int64)[usable]
         by_itself = ~np.array(own, np.bool_)[usable]
         late = by_itself & (appended + self.offset_ns - time_ns > LATE_NS)
-        closed = self.arrivals.add(index, time_ns, late, np.array(good, np.bool_)[usable])
+        is_good = np.array(good, np.bool_)[usable]
+        closed = self.arrivals.add(index, time_ns, late, is_good)
         first = ~repeated[usable]
         self._metrics.held.labels(name).set(self.arrivals.held)
         straggling = closed & first & by_itself
         if straggling.any():
             self.tally.after(index[straggling], time_ns[straggling], late[straggling].astype(int))
+            other = straggling & ~is_good
+            if len(self.spoiled) < _MOST_SPOILED:
+                self.spoiled.update(
+                    zip(index[other].tolist(), time_ns[other].tolist(), strict=True)
+                )
         self._noted(index, time_ns, appended, first & by_itself)
 
     def _noted(

@@ -146,6 +146,8 @@ class Filler:
             feed.rereading = True
             await self._reader.rewind(self.position_ns)
             await self._reader.reach_end()
+        if feed.spoiled and self._history.offered:
+            await self._mend()
         until = self._until()
         if until <= self.position_ns:
             return _IDLE_S
@@ -155,6 +157,20 @@ class Filler:
             return _IDLE_S
         await self._look(until)
         return 0.0
+
+    async def _mend(self) -> None:
+        """Send values again that were spoiled after their windows were closed."""
+        spoiled, self._feed.spoiled = self._feed.spoiled, set()
+        try:
+            while spoiled:
+                index, time_ns = next(iter(spoiled))
+                async for read in self._history.read([index], time_ns, time_ns + 1):
+                    if any(map(len, read.values.values())):
+                        await self.send(read.values)
+                        self._metrics.mended.labels(self._feed.plan.name).inc()
+                spoiled.discard((index, time_ns))
+        finally:
+            self._feed.spoiled |= spoiled
 
     @property
     def ready(self) -> bool:
@@ -282,6 +298,7 @@ class Filler:
             counts = np.full(len(look.produced), -1, np.int64)
         # A count is of good values; where there are others, only the values themselves tell.
         plain = (counts == received.good) & ~received.bad
+        plain[received.indices[received.spoiled]] = False
         look.produced[plain] = counts[plain]
         look.known |= plain
         suspicious = np.flatnonzero(~plain).tolist()
@@ -292,7 +309,7 @@ class Filler:
             for index, values in read.values.items():
                 look.produced[index] = len(values)
                 look.known[index] = True
-                absent = ~np.isin(values.times, received.of(index))
+                absent = ~np.isin(values.times, received.whole(index))
                 if absent.any():
                     missing[index] = _some(values, absent)
             if missing:

@@ -23,6 +23,9 @@ class Metrics:
         self.unfilled = counter(
             "unfilled_values", "Values sent, but not seen in Kafka afterwards", "server"
         )
+        self.mended = counter(
+            "mended_values", "Values sent again, since their quality was overwritten", "server"
+        )
         self.given_up = counter(
             "given_up_seconds", "Time that neither history nor topic hold any more", "server"
         )

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from asyncua import ua
+from fieldline.messages import decode_opc
 from fieldline.messages.ledger import HOUR_NS, Refill, decode_ledger, encode_refill, hour_of
 from fieldline.messages.telegraf import HEADERS, partition_of
 from gap_filler_plant import PARTITIONS, Plant, node
@@ -76,8 +78,6 @@ async def test_values_without_a_number_are_filled_with_their_quality(
 ) -> None:
     plant: Plant = await plants(1)
     begin = past(60)
-    from asyncua import ua
-
     plant.server.history.samples[node(*FLOW)] = [
         (begin, ua.Variant(None), BAD),
         (begin + SECOND, float("nan"), 0),
@@ -90,6 +90,32 @@ async def test_values_without_a_number_are_filled_with_their_quality(
     assert [field["Quality"] for field in fields[1:]] == [good, good]
     assert fields[0].keys() == fields[1].keys() == {"Quality"}
     assert fields[2]["Flow"] == "a<b"
+
+
+# BadLocked: none of those that Telegraf is told to pass on.
+LOCKED = 0x80B50000
+
+
+async def test_a_quality_that_telegraf_has_overwritten_is_mended(
+    plants: Callable[..., Any],
+) -> None:
+    plant: Plant = await plants(1)
+    begin = past(60)
+    value, bad = (begin, 1.5, 0), (begin + SECOND, ua.Variant(None), LOCKED)
+    plant.server.history.samples[node(*FLOW)] = [value, bad]
+    # What Telegraf makes of it: the value before, at its own time, with the new status.
+    await plant.collect(FLOW, [value, (begin, 1.5, LOCKED)])
+    await plant.start()
+    await filled(plant, begin + 10 * SECOND)
+    last = {}
+    for record in await plant.records():
+        read = decode_opc(record.value)
+        last[read.time] = (read.value, read.quality)
+    assert last == {begin: (1.5, 0), begin + SECOND: (None, LOCKED)}
+    # And once more, when the window is closed.
+    await plant.collect(FLOW, [(begin, 1.5, LOCKED)])
+    await plant.until(lambda: plant.metric("mended_values_total", server="plc") == 1)
+    assert decode_opc((await plant.records())[-1].value).quality == 0
 
 
 @pytest.mark.parametrize("counts", [True, False], ids=["counts", "values alone"])
