@@ -58,10 +58,8 @@ def test_service_config(machine: str, name: str) -> None:
 @pytest.mark.parametrize("machine", MACHINES)
 def test_path_units(machine: str) -> None:
     for name, path in host_of(machine)["paths"].items():
-        watched = nix_eval.config(machine, "systemd.paths", name)
-        assert watched["pathConfig"] == path["pathConfig"]
-        assert watched["wantedBy"] == path["wantedBy"]
-        assert watched["description"] == path["description"]
+        for key, value in path.items():
+            assert nix_eval.config(machine, "systemd.paths", name, key) == value
 
 
 @pytest.mark.parametrize(("machine", "name"), UNITS)
