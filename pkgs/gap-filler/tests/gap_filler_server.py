@@ -124,11 +124,18 @@ class FakeServer:
             )
         # A node takes every value, as those of a PLC with variables of all types.
         server.iserver.aspace._is_expected_variant_type = lambda *_: True
-        server.iserver.history_manager.read_history = self.history.read
+        server.iserver.history_manager.read_history = self._read
         await server.start()
         assert server.bserver is not None
         self.port = server.bserver.port
         self._server = server
+
+    async def _read(self, params: ua.HistoryReadParameters) -> list[ua.HistoryReadResult]:
+        return await self.history.read(params)
+
+    def forget(self) -> None:
+        """Have a new history, which behaves well."""
+        self.history = History()
 
     async def write(self, node: str, sample: Sample, *, record: bool = True) -> None:
         """Give a variable a value, and its history too."""
@@ -139,10 +146,6 @@ class FakeServer:
         space = self._server.iserver.aspace
         name = ua.NodeId.from_string(node)
         (await space.write_attribute_value(name, ua.AttributeIds.Value, value)).check()
-
-    async def delete(self, node: str) -> None:
-        assert self._server is not None
-        await self._server.delete_nodes([self._server.get_node(node)])
 
     async def stop(self) -> None:
         if self._server is not None:
