@@ -26,6 +26,8 @@ from gap_filler.staleness import HOPS, WORDS, Cause, Restarts, Seen, cause_of, i
 _CHECK_S = 1.0
 # How often the server is asked about what is stale; two looks tell whether a value changes.
 _ASK_S = 5.0
+# Telegraf's attempts to connect are at most ten seconds apart, and its buffer takes time to empty.
+_STEADY_S = 30.0
 # Named in an event; the rest is a number.
 _EXAMPLES = 5
 
@@ -123,8 +125,20 @@ class Guard:
         elif stale:
             causes = await self._asked(stale)
         self._changed(causes)
-        dead = sum(cause is Cause.SUBSCRIPTION for cause in causes.values())
+        dead = 0
+        if self._steady():
+            dead = sum(cause is Cause.SUBSCRIPTION for cause in causes.values())
         self._restarter.consider(self._feed.plan.name, dead, len(self._nodes))
+
+    def _steady(self) -> bool:
+        """Whether Telegraf has had time to find server and Kafka again, if they were away.
+
+        A restart just then would interrupt it, and throw away what it holds for Kafka.
+        """
+        caught_up = self._reader.caught_up_at
+        if caught_up is None or not self._session.connected:
+            return False
+        return time.monotonic() - max(caught_up, self._session.connected_at) > _STEADY_S
 
     def _stale_now(self) -> list[int] | None:
         """Indices of what is stale; None while Kafka's records are still being read up."""

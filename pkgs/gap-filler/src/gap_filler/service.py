@@ -70,11 +70,13 @@ class Service:
         client = f"gap-filler-{settings.collector}"
         pulse = Pulse(notifier)
         stores = {plan.name: Store(settings.state, plan, log) for plan in plans}
+        # Each server has its share of the memory by its declared rate.
+        share = settings.memory_values / sum(plan.rate for plan in plans)
         feeds = [
             Feed(
                 plan,
                 stores[plan.name].position_ns(time.time_ns()),
-                settings.memory_values // len(plans),
+                round(share * plan.rate),
                 metrics,
             )
             for plan in plans

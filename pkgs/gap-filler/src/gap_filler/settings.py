@@ -40,7 +40,7 @@ class Settings:
     restart: Path | None = None
     settle_s: float = 5.0
     patience_s: float = 10.0
-    memory_values: int = 6_000_000
+    memory_values: int = 4_000_000
 
 
 def parse_address(option: str, text: str) -> tuple[str, int]:

@@ -12,6 +12,8 @@ from asyncua import ua
 from fieldline.messages import decode_opc
 from fieldline.messages.ledger import HOUR_NS, Refill, decode_ledger, encode_refill, hour_of
 from fieldline.messages.telegraf import HEADERS, partition_of
+from gap_filler import guard
+from gap_filler.staleness import Restarts
 from gap_filler_plant import PARTITIONS, Plant, node
 from gap_filler_server import SECOND, Sample
 
@@ -216,9 +218,8 @@ async def test_a_server_without_history_is_said_once(plants: Callable[..., Any])
 async def test_a_dead_subscription_asks_for_a_restart(
     plants: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gap_filler.staleness import Restarts
-
     monkeypatch.setattr(Restarts, "_SOON_NS", 0)
+    monkeypatch.setattr(guard, "_STEADY_S", 0)
     plant: Plant = await plants(1)
     await plant.start()
     assert plant.service is not None
