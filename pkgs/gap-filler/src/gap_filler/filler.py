@@ -7,6 +7,7 @@ A hole behind many others is in Kafka late then, and is so anyway.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,17 +16,17 @@ import numpy as np
 import structlog
 from aiokafka.errors import KafkaError
 from fieldline.messages.ledger import hour_of
-from fieldline.messages.telegraf import HEADERS, OpcEncoder, partition_of
 from numpy.typing import NDArray
 
+from gap_filler.ahead import ahead
 from gap_filler.arrivals import WINDOW_NS, Received
+from gap_filler.delivery import Delivery
 from gap_filler.feed import Feed
-from gap_filler.history import History, NoHistoryError
+from gap_filler.history import History, NoHistoryError, Read
 from gap_filler.metrics import Metrics
 from gap_filler.opcua import node_id
-from gap_filler.quality import quality_text
 from gap_filler.reader import Reader
-from gap_filler.sender import Pace, Record, Sender, SendError, by_partition
+from gap_filler.sender import SendError
 from gap_filler.session import RefusedError, Session, SessionError
 from gap_filler.store import Store
 from gap_filler.windows import Moment, settled_ns, span_end_ns
@@ -33,8 +34,6 @@ from gap_filler.wire import Values
 
 _IDLE_S = 0.5
 _RETRY_S = 2.0
-# Records sent at once: live values wait for at most one of these.
-_ROUND = 1_000
 _CLOCK_S = 30.0
 _SAVE_S = 30.0
 # A server that had no history may have been given one.
@@ -59,9 +58,7 @@ class Filler:
     """Works on one server.
 
     Args:
-        topic: of the values.
         settle_s, patience_s: see `Settings`.
-        pace: shared by all fillers of the process.
         beat: called whenever a step has ended, however.
     """
 
@@ -71,12 +68,10 @@ class Filler:
         session: Session,
         history: History,
         reader: Reader,
-        sender: Sender,
+        delivery: Delivery,
         *,
-        topic: str,
         settle_s: float,
         patience_s: float,
-        pace: Pace,
         store: Store,
         metrics: Metrics,
         log: structlog.stdlib.BoundLogger,
@@ -86,18 +81,13 @@ class Filler:
         self._session = session
         self._history = history
         self._reader = reader
-        self._sender = sender
-        self._topic = topic
+        self._delivery = delivery
         self._settle_s = settle_s
         self._patience_s = patience_s
-        self._pace = pace
         self._store = store
         self._metrics = metrics
         self._log = log
         self._beat = beat
-        self._encoders = [OpcEncoder(v.asset, v.name, str(v.node)) for v in feed.plan.variables]
-        self._keys = [v.asset.encode() for v in feed.plan.variables]
-        self._partitions: list[int] = []
         self._sessions = 0
         self._clock_at = self._saved_at = self._asked_at = 0.0
         self._attempts = 0
@@ -166,16 +156,11 @@ class Filler:
                 index, time_ns = next(iter(spoiled))
                 async for read in self._history.read([index], time_ns, time_ns + 1):
                     if any(map(len, read.values.values())):
-                        await self.send(read.values)
+                        await self._delivery.send(read.values)
                         self._metrics.mended.labels(self._feed.plan.name).inc()
                 spoiled.discard((index, time_ns))
         finally:
             self._feed.spoiled |= spoiled
-
-    @property
-    def ready(self) -> bool:
-        """Whether values can be read and sent now."""
-        return bool(self._partitions) and self._session.connected
 
     @property
     def position_ns(self) -> int:
@@ -210,9 +195,7 @@ class Filler:
         if not self._clock_at or now - self._clock_at > _CLOCK_S:
             await self._read_clock()
             self._clock_at = now
-        if not self._partitions:
-            count = await self._sender.partitions(self._topic)
-            self._partitions = [partition_of(key, count) for key in self._keys]
+        await self._delivery.prepared()
         await self._bounded()
 
     async def _read_clock(self) -> None:
@@ -304,62 +287,30 @@ class Filler:
         suspicious = np.flatnonzero(~plain).tolist()
         if not suspicious:
             return
-        async for read in self._history.read(suspicious, since, until):
-            missing: dict[int, Values] = {}
-            for index, values in read.values.items():
-                look.produced[index] = len(values)
-                look.known[index] = True
-                absent = ~np.isin(values.times, received.whole(index))
-                if absent.any():
-                    missing[index] = _some(values, absent)
-            if missing:
-                for index, values in missing.items():
-                    look.missing[index] = values.times
-                self._metrics.missing.labels(self._feed.plan.name).inc(
-                    sum(map(len, missing.values()))
-                )
-                ends = await self.send(missing)
-                for index, values in missing.items():
-                    self._filled[index] += len(values)
-                for partition, end in ends.items():
-                    look.ends[partition] = max(end, look.ends.get(partition, 0))
-            self._beat()
+        reading = ahead(self._history.read(suspicious, since, until))
+        async with contextlib.aclosing(reading) as reads:
+            async for read in reads:
+                await self._fill(read, received, look)
+                self._beat()
 
-    async def send(self, values: dict[int, Values]) -> dict[int, int]:
-        """Send values through the topic as Telegraf would, each asset's in the order of time.
-
-        Args:
-            values: by the variable's index.
-        Returns:
-            By partition, the offset behind the last of them.
-        Raises:
-            SendError: not all are acknowledged.
-        """
-        rows = [
-            (int(time_ns), index, place)
-            for index, found in values.items()
-            for place, time_ns in enumerate(found.times)
-        ]
-        rows.sort()
-        ends: dict[int, int] = {}
-        for first in range(0, len(rows), _ROUND):
-            part = rows[first : first + _ROUND]
-            await self._pace.take(len(part))
-            records = by_partition(
-                (self._partitions[index], self._record(values[index], index, place, time_ns))
-                for time_ns, index, place in part
-            )
-            ends |= await self._sender.send(self._topic, records, HEADERS)
-            self._metrics.filled.labels(self._feed.plan.name).inc(len(part))
-            self._beat()
-        return ends
-
-    def _record(self, values: Values, index: int, place: int, time_ns: int) -> Record:
-        quality = quality_text(int(values.statuses[place]))
-        return (
-            self._keys[index],
-            self._encoders[index].encode(values.value(place), quality, time_ns),
-        )
+    async def _fill(self, read: Read, received: Received, look: _Look) -> None:
+        """Send what Kafka lacks of these values."""
+        missing: dict[int, Values] = {}
+        for index, values in read.values.items():
+            look.produced[index] = len(values)
+            look.known[index] = True
+            absent = ~np.isin(values.times, received.whole(index))
+            if absent.any():
+                missing[index] = _some(values, absent)
+        if missing:
+            for index, values in missing.items():
+                look.missing[index] = values.times
+            self._metrics.missing.labels(self._feed.plan.name).inc(sum(map(len, missing.values())))
+            ends = await self._delivery.send(missing)
+            for index, values in missing.items():
+                self._filled[index] += len(values)
+            for partition, end in ends.items():
+                look.ends[partition] = max(end, look.ends.get(partition, 0))
 
     def _close(self, until: int, received: Received, look: _Look, left: NDArray[np.int64]) -> None:
         feed = self._feed

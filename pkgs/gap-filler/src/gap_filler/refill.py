@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from fieldline.messages.ledger import Refill, decode_refill
 
-from gap_filler.filler import Filler
+from gap_filler.delivery import Delivery
 from gap_filler.history import History, NoHistoryError
 from gap_filler.metrics import Metrics
 from gap_filler.plan import ServerPlan
@@ -41,7 +41,7 @@ class Target:
     plan: ServerPlan
     index: int
     history: History
-    filler: Filler
+    delivery: Delivery
 
 
 @dataclass(slots=True)
@@ -231,10 +231,9 @@ class Refiller:
         # What is older is not held by the server, what is younger comes by itself.
         since = max(wanted.since, now - target.plan.lookback_ms * 1_000_000)
         until = min(wanted.until, now)
-        if not target.filler.ready or target.history.offered is False:
-            if target.history.offered is False:
-                raise NoHistoryError
-            raise SessionError("not connected")
+        if target.history.offered is False:
+            raise NoHistoryError
+        await target.delivery.prepared()
         end = min(until, since + _STEP_NS)
         if since < end:
             async for read in target.history.read([target.index], since, end):
@@ -242,7 +241,7 @@ class Refiller:
                     raise RefusedError(read.failed[target.index], "the variable cannot be read")
                 count = sum(map(len, read.values.values()))
                 if count:
-                    await target.filler.send(read.values)
+                    await target.delivery.send(read.values)
                 self._metrics.refilled.labels(target.plan.name).inc(count)
         wanted.since = max(end, wanted.since)
         if end < until:

@@ -20,6 +20,7 @@ from fieldline.site import load_site
 from fieldline.states import STATE_PATH, GapFillerState, ServerState, encode_state
 from fieldline.stream.quiet import Quiet
 
+from gap_filler.delivery import Delivery
 from gap_filler.feed import Feed
 from gap_filler.filler import Filler
 from gap_filler.guard import Guard, TelegrafRestarter
@@ -47,6 +48,7 @@ class _Parts:
     feed: Feed
     session: Session
     history: History
+    delivery: Delivery
     filler: Filler
     guard: Guard
 
@@ -102,20 +104,20 @@ class Service:
             plan = feed.plan
             session = Session(plan.server, _credentials(settings, plan), log)
             history = History(plan, session, metrics, log)
+            beat = pulse.of(f"filler {plan.name}")
+            delivery = Delivery(plan, self._sender, settings.topic, pace, metrics, beat)
             filler = Filler(
                 feed,
                 session,
                 history,
                 self._reader,
-                self._sender,
-                topic=settings.topic,
+                delivery,
                 settle_s=settings.settle_s,
                 patience_s=settings.patience_s,
-                pace=pace,
                 store=stores[plan.name],
                 metrics=metrics,
                 log=log,
-                beat=pulse.of(f"filler {plan.name}"),
+                beat=beat,
             )
             guard = Guard(
                 feed,
@@ -127,7 +129,7 @@ class Service:
                 log=log,
                 beat=pulse.of(f"guard {plan.name}"),
             )
-            self._parts.append(_Parts(plan, feed, session, history, filler, guard))
+            self._parts.append(_Parts(plan, feed, session, history, delivery, filler, guard))
         self._session_beats = [pulse.of(f"session {parts.plan.name}") for parts in self._parts]
         self._refiller = Refiller(
             settings.bootstrap_servers,
@@ -135,7 +137,7 @@ class Service:
             settings.refill,
             {
                 (variable.asset, variable.name): Target(
-                    parts.plan, index, parts.history, parts.filler
+                    parts.plan, index, parts.history, parts.delivery
                 )
                 for parts in self._parts
                 for index, variable in enumerate(parts.plan.variables)
