@@ -127,10 +127,14 @@ def _own(host: HostDeclaration) -> list[tuple[str, str, str]]:
     return own
 
 
+def _declared(host: HostDeclaration) -> list[Unit | PathUnit]:
+    return [*host.units.values(), *host.paths.values()]
+
+
 def wanted(host: HostDeclaration) -> dict[str, list[str]]:
     """Which target pulls in which units: what `[Install]` would be made into."""
     links: dict[str, list[str]] = {}
-    for unit in (*host.units.values(), *host.paths.values()):
+    for unit in _declared(host):
         for target in unit.wanted_by:
             links.setdefault(target, []).append(unit.full_name)
     for name, _, target in _own(host):
@@ -140,6 +144,5 @@ def wanted(host: HostDeclaration) -> dict[str, list[str]]:
 
 def expected_units(host: HostDeclaration) -> list[str]:
     """The units that a booted host must have running."""
-    units = (*host.units.values(), *host.paths.values())
-    names = [unit.full_name for unit in units if unit.wanted_by]
+    names = [unit.full_name for unit in _declared(host) if unit.wanted_by]
     return sorted([*names, *(name for name, _, _ in _own(host))])

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from fieldline.errors import FieldlineError
 from fieldline.site import Server
 
-from gap_filler.opcua import AttributeIds, Client, UaClientState, UaStatusCodeError
+from gap_filler.opcua import AttributeIds, Client, UaStatusCodeError
 
 # An answer of a healthy server takes milliseconds; of a small PLC with a large history, seconds.
 REQUEST_S = 10.0
@@ -175,7 +175,7 @@ class Session:
                 async with asyncio.timeout(_LOOK_S):
                     await self._broken.wait()
             beat()
-            if client.state is not UaClientState.CONNECTED:
+            if not _open(client):
                 self._lost("the connection was closed")
 
     def _failed(self, error: BaseException) -> None:
@@ -213,9 +213,9 @@ class Session:
         if protocol is None or not self._up.is_set():
             raise SessionError(self.problem)
         try:
-            # asyncua has the same limit, but may wait before that for a reconnection.
-            async with asyncio.timeout(REQUEST_S + 1):
-                answer: Buffer = await protocol.send_request(request)
+            # Before asyncua's own limit: what that raises differs from release to release.
+            async with asyncio.timeout(REQUEST_S):
+                answer: Buffer = await protocol.send_request(request, REQUEST_S + 5)
         except UaStatusCodeError as error:
             self._timeouts = 0
             code = int(error.code)
@@ -282,6 +282,13 @@ async def _limits(client: Client) -> list[int]:
             value = 0
         found.append(value if isinstance(value, int) and value > 0 else 0)
     return found
+
+
+def _open(client: Client) -> bool:
+    """Whether the connection is there, as far as this side knows."""
+    protocol = client.uaclient.protocol
+    transport = None if protocol is None else protocol.transport
+    return transport is not None and not transport.is_closing()
 
 
 async def _closed(client: Client | None) -> None:
