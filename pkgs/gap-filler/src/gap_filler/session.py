@@ -15,7 +15,12 @@ from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.crypto import security_policies
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from fieldline.errors import FieldlineError
 from fieldline.site import Server
 
@@ -101,8 +106,8 @@ class Session:
                 async with asyncio.timeout(_CONNECT_S):
                     client = await self._connect()
             except Exception as error:  # asyncua raises whatever it meets
-                beat()
                 self._failed(error)
+                beat()
                 await _closed(client)
                 delay = _RETRY_S[min(self._attempts, len(_RETRY_S) - 1)]
                 self._attempts += 1
@@ -154,7 +159,7 @@ class Session:
         mode = ua.MessageSecurityMode[self._server.security_mode]
         policy = _POLICIES[self._server.security_policy]
         await client.set_security(
-            policy, loaded.public_bytes(Encoding.DER), key.read_bytes(), mode=mode
+            policy, loaded.public_bytes(Encoding.DER), _key(key.read_bytes()), mode=mode
         )
 
     def _established(self, client: Client) -> None:
@@ -306,6 +311,14 @@ def _certificate(raw: bytes) -> x509.Certificate:
     if raw.lstrip().startswith(b"-----"):
         return x509.load_pem_x509_certificate(raw)
     return x509.load_der_x509_certificate(raw)
+
+
+def _key(raw: bytes) -> bytes:
+    """A private key as asyncua takes it from memory."""
+    if not raw.lstrip().startswith(b"-----"):
+        return raw
+    key = load_pem_private_key(raw, None)
+    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _text(path: Path) -> str:
