@@ -45,6 +45,7 @@ class Plant:
             (f"pump{number}", name) for number in range(1, pumps + 1) for name in ("Flow", "Level")
         ]
         self.server = FakeServer([node(*variable) for variable in self.variables])
+        self.memory_values = 1_000_000
         self.registry = CollectorRegistry()
         self.service: Service | None = None
         self._stop = asyncio.Event()
@@ -91,6 +92,7 @@ class Plant:
             restart=self._folder / "restart",
             settle_s=0.5,
             patience_s=1.0,
+            memory_values=self.memory_values,
         )
 
     async def start(self) -> None:

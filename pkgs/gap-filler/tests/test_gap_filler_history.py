@@ -167,7 +167,7 @@ async def test_a_server_that_never_answers_is_given_up_and_met_again(
     asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked.server.history.hang = True
-    monkeypatch.setattr(sessions, "REQUEST_S", -0.9)
+    monkeypatch.setattr(sessions, "REQUEST_S", 0.1)
     for _ in range(2):
         with pytest.raises(SessionError):
             await asked.read(0)

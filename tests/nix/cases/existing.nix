@@ -13,6 +13,7 @@ let
   nodes = listener: builtins.concatMap (group: group.nodes) listener.group;
   firstNode = listener: builtins.head (nodes listener);
   credentials = host: host.units.telegraf.credentials;
+  lastSix = list: builtins.genList (n: builtins.elemAt list (builtins.length list - 6 + n)) 6;
   sources =
     host: port: (builtins.head (builtins.filter (rule: rule.port == port) host.firewall)).sources;
 in
@@ -111,6 +112,30 @@ in
         opcua-client-key = "/run/secrets/opcua-client-key";
         opcua_press_password = "/run/secrets/opcua-press-password";
       };
+    };
+  };
+  # The same secrets for the gap filler, under its own name.
+  "the gap filler's credentials" = {
+    actual = {
+      given = west.units.gap-filler.credentials;
+      arguments = lastSix west.units.gap-filler.command.arguments;
+      east = east.units.gap-filler.credentials;
+    };
+    expected = {
+      given = {
+        opcua-client-certificate = "/run/secrets/opcua-client-certificate";
+        opcua-client-key = "/run/secrets/opcua-client-key";
+        opcua-press-password = "/run/secrets/opcua-press-password";
+      };
+      arguments = [
+        "--certificate"
+        "/run/credentials/gap-filler.service/opcua-client-certificate"
+        "--key"
+        "/run/credentials/gap-filler.service/opcua-client-key"
+        "--password-file"
+        "press=/run/credentials/gap-filler.service/opcua-press-password"
+      ];
+      east.opcua-scale-password = "/run/secrets/opcua-scale-password";
     };
   };
   "secrets" = {

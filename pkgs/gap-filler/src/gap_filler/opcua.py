@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from asyncua import ua
 from asyncua.client.client import Client
-from asyncua.client.ua_client import UaClientState
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 from fieldline.site import NodeId
@@ -12,7 +11,6 @@ from fieldline.site import NodeId
 __all__ = [
     "AttributeIds",
     "Client",
-    "UaClientState",
     "UaError",
     "UaStatusCodeError",
     "node_id",

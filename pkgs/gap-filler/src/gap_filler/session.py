@@ -15,11 +15,16 @@ from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.crypto import security_policies
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from fieldline.errors import FieldlineError
 from fieldline.site import Server
 
-from gap_filler.opcua import AttributeIds, Client, UaClientState, UaStatusCodeError
+from gap_filler.opcua import AttributeIds, Client, UaStatusCodeError
 
 # An answer of a healthy server takes milliseconds; of a small PLC with a large history, seconds.
 REQUEST_S = 10.0
@@ -101,8 +106,8 @@ class Session:
                 async with asyncio.timeout(_CONNECT_S):
                     client = await self._connect()
             except Exception as error:  # asyncua raises whatever it meets
-                beat()
                 self._failed(error)
+                beat()
                 await _closed(client)
                 delay = _RETRY_S[min(self._attempts, len(_RETRY_S) - 1)]
                 self._attempts += 1
@@ -154,7 +159,7 @@ class Session:
         mode = ua.MessageSecurityMode[self._server.security_mode]
         policy = _POLICIES[self._server.security_policy]
         await client.set_security(
-            policy, loaded.public_bytes(Encoding.DER), key.read_bytes(), mode=mode
+            policy, loaded.public_bytes(Encoding.DER), _key(key.read_bytes()), mode=mode
         )
 
     def _established(self, client: Client) -> None:
@@ -175,7 +180,7 @@ class Session:
                 async with asyncio.timeout(_LOOK_S):
                     await self._broken.wait()
             beat()
-            if client.state is not UaClientState.CONNECTED:
+            if not _open(client):
                 self._lost("the connection was closed")
 
     def _failed(self, error: BaseException) -> None:
@@ -213,9 +218,9 @@ class Session:
         if protocol is None or not self._up.is_set():
             raise SessionError(self.problem)
         try:
-            # asyncua has the same limit, but may wait before that for a reconnection.
-            async with asyncio.timeout(REQUEST_S + 1):
-                answer: Buffer = await protocol.send_request(request)
+            # Before asyncua's own limit: what that raises differs from release to release.
+            async with asyncio.timeout(REQUEST_S):
+                answer: Buffer = await protocol.send_request(request, REQUEST_S + 5)
         except UaStatusCodeError as error:
             self._timeouts = 0
             code = int(error.code)
@@ -284,6 +289,13 @@ async def _limits(client: Client) -> list[int]:
     return found
 
 
+def _open(client: Client) -> bool:
+    """Whether the connection is there, as far as this side knows."""
+    protocol = client.uaclient.protocol
+    transport = None if protocol is None else protocol.transport
+    return transport is not None and not transport.is_closing()
+
+
 async def _closed(client: Client | None) -> None:
     """Close whatever is left of a client, in bounded time and without a word."""
     if client is None:
@@ -299,6 +311,14 @@ def _certificate(raw: bytes) -> x509.Certificate:
     if raw.lstrip().startswith(b"-----"):
         return x509.load_pem_x509_certificate(raw)
     return x509.load_der_x509_certificate(raw)
+
+
+def _key(raw: bytes) -> bytes:
+    """A private key as asyncua takes it from memory."""
+    if not raw.lstrip().startswith(b"-----"):
+        return raw
+    key = load_pem_private_key(raw, None)
+    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _text(path: Path) -> str:

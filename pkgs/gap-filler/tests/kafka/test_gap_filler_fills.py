@@ -189,6 +189,25 @@ async def test_a_request_is_answered_and_committed(plants: Callable[..., Any]) -
     assert plant.metric("refills_total", outcome="unreadable") == 1
 
 
+async def test_what_does_not_fit_into_memory_is_read_once_more(
+    plants: Callable[..., Any],
+) -> None:
+    plant: Plant = await plants(1)
+    plant.memory_values = 50
+    begin = past(120)
+    serve(plant, 90, begin)
+    for variable in plant.variables:
+        await plant.collect(variable, [s for s in samples(90, begin) if s[1] // 10 % 3])
+    before = len(await plant.records())
+    await plant.start()
+    await filled(plant, begin + 90 * SECOND)
+    assert plant.metric("rereads_total") >= 1
+    assert plant.metric("filled_values_total", server="plc") == 30 * len(plant.variables)
+    assert len(await plant.records()) == before + 30 * len(plant.variables)
+    for variable in plant.variables:
+        assert sorted(await plant.times(variable)) == [s[0] for s in samples(90, begin)]
+
+
 async def test_kafka_may_be_away(plants: Callable[..., Any], kafka: Any) -> None:
     plant: Plant = await plants(1)
     begin = past(120)
