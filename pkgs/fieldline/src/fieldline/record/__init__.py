@@ -2,12 +2,13 @@
 
 from fieldline.record.client import fetch_record
 from fieldline.record.format import RecordFormatError, RecordTable, RecordVariable
-from fieldline.record.newest import fetch_newest
+from fieldline.record.newest import Newest, fetch_newest
 from fieldline.record.reader import read, read_directory
 from fieldline.record.routes import record_routes
 from fieldline.record.writer import RecordWriter
 
 __all__ = [
+    "Newest",
     "RecordFormatError",
     "RecordTable",
     "RecordVariable",
