@@ -18,7 +18,7 @@ from fieldline.record import (
     record_routes,
 )
 from fieldline.record import client as client_module
-from fieldline.record.format import SEGMENT_SPAN_NS
+from fieldline.record.format import SEGMENT_SPAN_NS, encode_header
 from fieldline.record.reader import list_segments
 from fieldline.service import HttpServer
 
@@ -158,11 +158,11 @@ def test_a_server_that_is_not_there_is_an_error() -> None:
 
 
 def test_the_newest_entries_come_from_as_many_segments_as_it_takes(base: str) -> None:
-    assert fetch_newest(base, 1).value.tolist() == [4.0]
-    table = fetch_newest(base + "/", 3)
-    assert table.variables == tuple(VARIABLES)
+    assert fetch_newest(base, 1).table.value.tolist() == [4.0]
+    table, variables = fetch_newest(base + "/", 3)
+    assert table.variables == variables == tuple(VARIABLES)
     assert table.value.tolist() == [2.0, 3.0, 4.0]
-    assert fetch_newest(base, 100).value.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert fetch_newest(base, 100).table.value.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
 
 
 def test_of_a_long_segment_only_the_end_is_read(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_of_a_long_segment_only_the_end_is_read(tmp_path: Path) -> None:
     server = HttpServer("127.0.0.1", 0, routes=record_routes(tmp_path))
     server.start()
     try:
-        table = fetch_newest(f"http://127.0.0.1:{server.port}", 7)
+        table, _ = fetch_newest(f"http://127.0.0.1:{server.port}", 7)
     finally:
         server.stop()
     assert len(table.variables) == 5000
@@ -185,7 +185,16 @@ def test_of_a_long_segment_only_the_end_is_read(tmp_path: Path) -> None:
 def test_a_segment_that_has_just_begun_is_passed_over(base: str, record: Path) -> None:
     (record / f"{2**62:020d}.rec").write_bytes(b"FLREC1\n[{")
     (record / f"{2**62 + 1:020d}.rec").write_bytes(b"")
-    assert fetch_newest(base, 1).value.tolist() == [4.0]
+    table, variables = fetch_newest(base, 1)
+    assert (table.value.tolist(), variables) == ([4.0], tuple(VARIABLES))
+
+
+def test_the_variables_are_those_that_the_server_has_now(base: str, record: Path) -> None:
+    other = RecordVariable("b", "y", "ns=2;i=2")
+    (record / f"{2**62:020d}.rec").write_bytes(encode_header([other]))
+    table, variables = fetch_newest(base, 1)
+    assert variables == (other,)
+    assert table.variables == tuple(VARIABLES)
 
 
 def test_a_server_without_a_record_is_refused() -> None:

@@ -241,7 +241,14 @@ class Guard:
             cause = causes.get(index)
             if cause is not None:
                 stale.append(
-                    StaleVariable(variable.asset, variable.name, kafka, HOPS[cause], WORDS[cause])
+                    StaleVariable(
+                        variable.asset,
+                        variable.name,
+                        kafka,
+                        HOPS[cause],
+                        WORDS[cause],
+                        cause.value,
+                    )
                 )
         return times, stale
 

@@ -23,7 +23,7 @@ _DAY = 86_400.0
 # Where nothing can be measured yet: what was measured on the demonstration plant, whose batches of
 # one value are the worst case (docs/limits.md). With 10,000 values/s it is a tenth in Kafka.
 KAFKA_BYTES = 260
-INFLUXDB_BYTES = 24
+INFLUXDB_BYTES = 14
 
 # Fewer records than this tell nothing of the average.
 _ENOUGH_RECORDS = 1000

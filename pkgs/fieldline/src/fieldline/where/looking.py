@@ -19,7 +19,7 @@ import numpy as np
 from fieldline.errors import FieldlineError
 from fieldline.influx import InfluxClient, InfluxRefusedError, InfluxUnreachableError
 from fieldline.provision.topics import DEAD_LETTER
-from fieldline.record import RecordTable, fetch_newest
+from fieldline.record import Newest, fetch_newest
 from fieldline.site import Site
 from fieldline.states import STATE_PATH, GapFillerState, decode_state
 from fieldline.verify.catalogue import Catalogue, catalogue_of
@@ -192,10 +192,10 @@ class Looker:
         seconds = max(int(self._limits[i]) for i in mine) / 1e9 + _MARGIN_NS / 1e9
         most = min(_MOST_ENTRIES, round(rate * seconds) + len(mine))
         try:
-            table = fetch_newest(url_of(self._site, host, self._site.metrics.opc_server), most)
+            newest = fetch_newest(url_of(self._site, host, self._site.metrics.opc_server), most)
         except FieldlineError:
             return None
-        return newest_of(table)
+        return newest_of(newest)
 
 
 def choose(catalogue: Catalogue, wanted: str) -> Chosen:
@@ -210,23 +210,24 @@ def choose(catalogue: Catalogue, wanted: str) -> Chosen:
     )
 
 
-def newest_of(table: RecordTable) -> dict[tuple[str, str], Recorded]:
-    """The newest entry of each variable of a record's end.
+def newest_of(end: Newest) -> dict[tuple[str, str], Recorded]:
+    """The newest entry of each variable that a server has now.
 
     A variable without an entry has none since the oldest one: it gets that time, as Good.
     """
+    table = end.table
     if not len(table):
         return {}
     begin = int(table.time.min())
-    found = {(v.asset, v.variable): Recorded(begin, 0) for v in table.variables}
+    found = {(v.asset, v.variable): Recorded(begin, 0) for v in end.variables}
     order = np.argsort(table.time, kind="stable")
     # Of equal indices the first place in the reversed order is the newest entry's.
     indices, places = np.unique(table.variable[order][::-1], return_index=True)
     for index, place in zip(indices.tolist(), places.tolist(), strict=True):
         entry = order[len(order) - 1 - place]
-        variable = table.variables[index]
-        newest = Recorded(int(table.time[entry]), int(table.status[entry]))
-        found[variable.asset, variable.variable] = newest
+        key = table.variables[index].asset, table.variables[index].variable
+        if key in found:
+            found[key] = Recorded(int(table.time[entry]), int(table.status[entry]))
     return found
 
 
