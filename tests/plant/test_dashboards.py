@@ -6,6 +6,7 @@ What Grafana does with a query is done here by hand: its variables are filled in
 import csv
 import io
 import json
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +14,13 @@ from typing import Any
 
 import pytest
 from fieldline.evaluate import evaluate
+from fieldline.messages.ledger import HOUR_NS, hour_of
 from fieldline_lab.lab import Lab
+from ledger_feed import history, produce
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "/var/lib/influxdb-provision/influxdb-grafana-token"
 VARIABLES = ("Temperature", "Pressure", "SlowSensor")
-RANGE = "option v = {timeRangeStart: -5m, timeRangeStop: now(), windowPeriod: 1s}\n"
 
 
 @pytest.fixture(scope="module")
@@ -27,17 +29,30 @@ def plant() -> Iterator[Lab]:
     try:
         lab.up(fresh=True)
         lab.hosts["db"].exec(["fieldline", "wait", "--fresh-within", "60s"], check=True)
+        tell_of_a_loss(lab)
         yield lab
     finally:
         lab.down(purge=True)
 
 
-def rows(plant: Lab, query: str, variable: str) -> list[dict[str, str]]:
-    """Ask as Grafana does."""
+def tell_of_a_loss(lab: Lab) -> None:
+    """Five values that were produced an hour ago, and never came."""
+    hour = hour_of(time.time_ns())
+    told = [history("Temperature", hour - HOUR_NS, 5, received=0)]
+    told.append(history("Temperature", hour, 0))
+    produce(lab, "opc.ledger", told)
+    end = time.monotonic() + 120
+    while '"lacking":5' not in lab.hosts["db"].exec(["fieldline", "ledger", "--json"]).stdout:
+        assert time.monotonic() < end, "the ledger does not settle the hour"
+
+
+def rows(plant: Lab, query: str, variable: str, begin: str = "-15m") -> list[dict[str, str]]:
+    """Ask as Grafana does, over the time range from `begin`."""
     text = query.replace("${variable}", variable).replace("${asset:regex}", "Sensors")
     imports = [line for line in text.splitlines() if line.startswith("import ")]
     body = [line for line in text.splitlines() if not line.startswith("import ")]
-    text = "\n".join([*imports, RANGE, *body])
+    option = f"option v = {{timeRangeStart: {begin}, timeRangeStop: now(), windowPeriod: 1s}}"
+    text = "\n".join([*imports, option, *body])
     token = plant.hosts["db"].exec(["cat", TOKEN], check=True).stdout
     port = plant.status()["hosts"]["db"]["forwards"]["influxdb"]
     request = urllib.request.Request(
@@ -56,15 +71,31 @@ def dashboards() -> dict[str, Any]:
 
 def test_each_panel_shows_rows(plant: Lab) -> None:
     queries = [
-        target["query"]
+        (target["query"], board["time"]["from"].removeprefix("now"))
         for board in dashboards().values()
         for panel in board["panels"]
         for target in panel["targets"]
     ]
-    assert len(queries) >= 2
-    for query in queries:
-        for variable in VARIABLES:
-            assert rows(plant, query, variable), query
+    assert len(queries) == 6
+    for query, begin in queries:
+        for variable in VARIABLES if "${variable}" in query else ("",):
+            assert rows(plant, query, variable, begin), query
+
+
+def test_the_panels_of_the_ledger_tell_the_loss(plant: Lab) -> None:
+    panels = {panel["title"]: panel for panel in dashboards()["completeness"]["panels"]}
+
+    def asked(title: str) -> list[dict[str, str]]:
+        return rows(plant, panels[title]["targets"][0]["query"], "", "-24h")
+
+    [worst] = asked("Variables that lack most")
+    assert (worst["asset"], worst["variable"]) == ("Sensors", "Temperature")
+    assert (worst["lacking"], worst["missing"]) == ("5", "5")
+    assert "5" in [row["_value"] for row in asked("Lacking")]
+    produced = [
+        row["_value"] for row in asked("Produced and stored") if row["_field"] == "produced"
+    ]
+    assert "5" in produced
 
 
 def test_the_panels_choices_are_the_assets_and_variables(plant: Lab) -> None:
@@ -77,6 +108,6 @@ def test_the_panels_choices_are_the_assets_and_variables(plant: Lab) -> None:
 
 
 def test_a_variable_that_is_not_there_has_no_rows(plant: Lab) -> None:
-    panels = next(iter(dashboards().values()))["panels"]
+    panels = dashboards()["sensors"]["panels"]
     query = next(panel["targets"][0]["query"] for panel in panels if panel.get("repeat"))
     assert rows(plant, query, "Nothing") == []
