@@ -179,6 +179,47 @@ def test_a_place_that_cannot_be_a_directory_is_an_error(tmp_path: Path) -> None:
         make(tmp_path / "file" / "record")
 
 
+def test_a_sync_reaches_segments_that_were_ended_since_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(
+        writer_module.os,
+        "fdatasync",
+        lambda file: synced.append(Path(os.readlink(f"/proc/self/fd/{file}")).name),
+    )
+    writer = make(tmp_path)
+    for time_ns in (START, START + HOUR, START + 2 * HOUR):
+        write(writer, time_ns)
+    writer.sync()
+    names = [path.name for path in list_segments(tmp_path)]
+    assert synced == names
+    writer.sync()
+    assert synced == [*names, names[-1]]
+    writer.close()
+    writer.sync()
+    assert synced == [*names, names[-1]]
+
+
+def test_a_sync_that_fails_says_so_and_the_writer_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_file: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    writer = make(tmp_path)
+    write(writer, START)
+    open_files = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as failing:
+        failing.setattr(writer_module.os, "fdatasync", refuse)
+        with pytest.raises(OSError, match="Input/output error"):
+            writer.sync()
+    write(writer, START + 1)
+    writer.sync()
+    assert read_directory(tmp_path).time.tolist() == [START, START + 1]
+    assert len(os.listdir("/proc/self/fd")) == open_files
+
+
 ENDLESS = """
 import itertools, sys
 import numpy as np

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import typer
 from asyncua import Client
+from fieldline.record import read_directory
 from fieldline.service import EXIT_CONFIGURATION, ServiceError
 from fieldline.site import load_site
 from opc_server.cli import app, parse_address
@@ -134,6 +135,17 @@ def test_a_wrong_site_is_refused_as_configuration(
     assert "network" in result.output
 
 
+def test_a_witness_is_taken_from_the_environment_and_must_be_a_directory(
+    tmp_path: Path, write_site: Callable[[Path, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("opc_server.cli.configure_logging", lambda _name: None)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("OPC_SERVER_WITNESS", str(tmp_path / "file"))
+    result = CliRunner().invoke(app, command(write_site(tmp_path, PLANT), tmp_path)[3:])
+    assert result.exit_code == 78
+    assert "Give --witness a directory" in result.output
+
+
 @pytest.mark.asyncio
 async def test_sigterm_ends_it_within_five_seconds_with_a_session_open(
     tmp_path: Path, write_site: Callable[[Path, str], Path]
@@ -146,6 +158,7 @@ async def test_sigterm_ends_it_within_five_seconds_with_a_session_open(
     environment = os.environ | {
         "NOTIFY_SOCKET": str(tmp_path / "notify"),
         "WATCHDOG_USEC": "400000",
+        "OPC_SERVER_WITNESS": str(tmp_path / "witness"),
     }
     loop = asyncio.get_running_loop()
     child = await asyncio.create_subprocess_exec(
@@ -179,5 +192,8 @@ async def test_sigterm_ends_it_within_five_seconds_with_a_session_open(
         with contextlib.suppress(ProcessLookupError):
             child.kill()
     assert [json.loads(line)["event"] for line in text.splitlines()] == ["stopped"]
+    witness, record = (read_directory(tmp_path / name) for name in ("witness", "state/record"))
+    assert len(witness) > 0
+    assert witness.time.tolist() == record.time.tolist()
     with contextlib.suppress(Exception):
         await client.disconnect()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -62,11 +63,16 @@ def metrics() -> Metrics:
 def make_engine(
     tmp_path: Path, clock: Any, published: Published, metrics: Metrics
 ) -> Callable[..., Engine]:
-    def make(sources: dict[int, list[Any]], synchronized: Any = lambda: True) -> Engine:
+    def make(
+        sources: dict[int, list[Any]],
+        synchronized: Any = lambda: True,
+        witness: Path | None = None,
+    ) -> Engine:
         variables = [RecordVariable("a", str(index), f"ns=2;i={index}") for index in range(4)]
         record = RecordWriter(tmp_path, variables, 86_400_000)
         clock.end_ns = clock.now + 3600 * SECOND
-        return Engine(sources, record, published, clock, synchronized, metrics)  # type: ignore[arg-type]
+        second = witness and RecordWriter(witness, variables, 86_400_000)
+        return Engine(sources, record, published, clock, synchronized, metrics, second)  # type: ignore[arg-type]
 
     return make
 
@@ -138,6 +144,59 @@ async def test_values_are_recorded_before_they_are_published(
     await run(make_engine(sources), clock, clock_end, 5.0)
     assert len(published.batches) == 6  # `put` has looked into the record at each.
     assert published.batches[-1].statuses.tolist() == [GOOD, BAD_SENSOR_FAILURE]
+
+
+async def test_the_disk_holds_the_witness_before_values_are_published(
+    make_engine: Any,
+    make_source: Any,
+    clock: Any,
+    clock_end: Any,
+    published: Published,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    synced: list[int] = []
+    real = os.fdatasync
+
+    def sync(file: int) -> None:
+        real(file)
+        synced.append(os.fstat(file).st_size)
+
+    monkeypatch.setattr("fieldline.record.writer.os.fdatasync", sync)
+    witness = tmp_path / "witness"
+    seen: list[bool] = []
+    real_put = published.put
+
+    def put(batch: Batch) -> None:
+        (segment,) = witness.iterdir()
+        seen.append(synced[-1] == segment.stat().st_size)
+        assert read_directory(witness).time[-1] == batch.tick.time_ns
+        real_put(batch)
+
+    monkeypatch.setattr(published, "put", put)
+    engine = make_engine({SECOND: [make_source(0)]}, witness=witness)
+    await run(engine, clock, clock_end, 5.0)
+    assert seen == [True] * 6
+
+
+async def test_a_witness_that_fails_is_counted_and_stops_nothing(
+    make_engine: Any,
+    make_source: Any,
+    clock: Any,
+    clock_end: Any,
+    published: Published,
+    metrics: Metrics,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_file: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("fieldline.record.writer.os.fdatasync", refuse)
+    engine = make_engine({SECOND: [make_source(0)]}, witness=tmp_path / "witness")
+    await run(engine, clock, clock_end, 5.0)
+    assert len(published.batches) == 6
+    assert metric(metrics, "witness_errors_total") == 6
 
 
 async def test_values_are_uncertain_until_time_is_synchronised(

@@ -63,6 +63,15 @@ def serve(
             help="Mark values Uncertain until systemd-timesyncd has set the clock.",
         ),
     ] = False,
+    witness: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="OPC_SERVER_WITNESS",
+            help="Keep a second record here, which the disk holds before values are published; for "
+            "fault tests, since each tick waits for the disk.",
+            metavar="DIR",
+        ),
+    ] = None,
 ) -> None:
     """Serve the assets of one server of a site over OPC UA, and keep a record of all values."""
     settings = Settings(
@@ -72,6 +81,7 @@ def serve(
         listen=parse_address(listen),
         metrics=parse_address(metrics),
         require_time_sync=require_time_sync,
+        witness=witness,
     )
     configure_logging("opc-server")
     run(Service(settings).run)

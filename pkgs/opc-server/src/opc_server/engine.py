@@ -48,6 +48,7 @@ class Engine:
         clock: the host's, or a test's.
         synchronized: tells whether the host's time can be relied on.
         metrics: what is counted.
+        witness: a second record, on the disk before its values are published.
     """
 
     def __init__(
@@ -58,11 +59,14 @@ class Engine:
         clock: Clock,
         synchronized: Callable[[], bool],
         metrics: Metrics,
+        witness: RecordWriter | None = None,
     ) -> None:
         self._sources = dict(sources)
         if min(sources, default=PULSE_NS + 1) > PULSE_NS:
             self._sources.setdefault(PULSE_NS, [])
         self._record = record
+        self._witness = witness
+        self._witnessing = True
         self._publisher = publisher
         self._clock = clock
         self._synchronized = synchronized
@@ -120,6 +124,25 @@ class Engine:
                 _log.warning("the record is written again", values_lost=record.lost)
             else:
                 _log.error("the record cannot be written", cause=str(record.failure))
+        if self._witness is not None:
+            self._bear_witness(self._witness, time_ns, part)
+
+    def _bear_witness(self, witness: RecordWriter, time_ns: int, part: Part) -> None:
+        """Have the disk hold the values now: the event loop waits, as does all that publishes."""
+        witness.append(time_ns, *part)
+        failure = witness.failure
+        try:
+            witness.sync()
+        except OSError as error:
+            failure = error
+        if failure is not None:
+            self._metrics.witness_errors.inc()
+        if (failure is None) != self._witnessing:
+            self._witnessing = failure is None
+            if failure is None:
+                _log.warning("the witness is written again", values_lost=witness.lost)
+            else:
+                _log.error("the witness cannot be written", cause=str(failure))
 
     def _tick(self, periods_ns: Sequence[int]) -> list[Tick]:
         """Sample what is due, record it in one write, hand it on; all of one source time."""

@@ -41,6 +41,7 @@ class Metrics:
         self.record_bytes = counter("record_bytes", "Bytes written to the record")
         self.record_errors = counter("record_errors", "Writes to the record that failed")
         self.record_lost = counter("record_lost_values", "Values that are not in the record")
+        self.witness_errors = counter("witness_errors", "Ticks that the witness may not hold")
         self.clock_leaps = Counter(
             "opc_server_clock_leaps",
             "Steps of the host's clock",

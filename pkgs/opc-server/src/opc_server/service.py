@@ -33,7 +33,7 @@ RECORD_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the command line says; addresses are (address, port)."""
+    """What the command line says; addresses are (address, port), `witness` a directory."""
 
     site: Path
     server: str
@@ -41,6 +41,7 @@ class Settings:
     listen: tuple[str, int]
     metrics: tuple[str, int]
     require_time_sync: bool
+    witness: Path | None = None
 
 
 class Service:
@@ -77,10 +78,14 @@ class Service:
         points = points_of(site, settings.server)
         sources = build_sources(points, site.path.parent, declared.seed, metrics.source_errors.inc)
         http = self._open_http()
-        record = self._open_record([point.recorded for point in points], declared.record_ms)
+        variables, kept_ms = [point.recorded for point in points], declared.record_ms or RECORD_MS
+        record = _open_record("--state", self._record_directory, variables, kept_ms)
+        witness = None
+        if settings.witness is not None:
+            witness = _open_record("--witness", settings.witness, variables, kept_ms)
         publisher = Publisher(self.endpoint.server, points, self._clock.wall_ns, self._completed)
         synchronized = TimeSync(self._clock) if settings.require_time_sync else always_synchronized
-        engine = Engine(sources, record, publisher, self._clock, synchronized, metrics)
+        engine = Engine(sources, record, publisher, self._clock, synchronized, metrics, witness)
         self._engine = engine
         metrics.variables.set(len(points))
         metrics.sessions.set_function(self.endpoint.sessions)
@@ -99,6 +104,8 @@ class Service:
             await publisher.stop()
             await self.endpoint.stop()
             record.close()
+            if witness is not None:
+                witness.close()
             await asyncio.to_thread(http.stop)
             gc.enable()
             gc.unfreeze()
@@ -136,19 +143,6 @@ class Service:
         if self._engine is not None and self._engine.alive():
             self._notifier.progress()
 
-    def _open_record(
-        self, variables: Sequence[RecordVariable], record_ms: int | None
-    ) -> RecordWriter:
-        try:
-            return RecordWriter(self._record_directory, variables, record_ms or RECORD_MS)
-        except OSError as error:
-            raise ServiceError(
-                f"The record cannot be kept in {self._record_directory}. Give --state a directory "
-                "that this user may write to.",
-                str(error),
-                code=EXIT_CONFIGURATION,
-            ) from error
-
     def _open_http(self) -> HttpServer:
         address, port = self._settings.metrics
         try:
@@ -165,6 +159,21 @@ class Service:
                 str(error),
             ) from error
         return self.http
+
+
+def _open_record(
+    option: str, directory: Path, variables: Sequence[RecordVariable], kept_ms: int
+) -> RecordWriter:
+    """The record in `directory`, which `option` of the command line has named."""
+    try:
+        return RecordWriter(directory, variables, kept_ms)
+    except OSError as error:
+        raise ServiceError(
+            f"The record cannot be kept in {directory}. Give {option} a directory that this user "
+            "may write to.",
+            str(error),
+            code=EXIT_CONFIGURATION,
+        ) from error
 
 
 async def _first_of(*works: Coroutine[Any, Any, object]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,9 +37,8 @@ class RecordWriter:
     """Appends to the record in `directory`, which it makes and mends.
 
     A failing disk never raises here: what could not be written is counted in `lost`, the reason
-    stands in `failure` until a write succeeds again. Bytes reach the disk when the kernel writes
-    them back: they survive the end of the process, kill -9 included; of a power cut the last half
-    minute may be missing.
+    stands in `failure` until a write succeeds again. What was appended survives the end of the
+    process, kill -9 included; what `sync` has returned for survives a power cut too.
 
     Args:
         directory: the record's directory.
@@ -61,6 +61,11 @@ class RecordWriter:
         self._size = 0
         self._retry_at = 0
         self._prune_at = 0
+        # Guards the two below, which `sync` takes from another thread.
+        self._lock = threading.Lock()
+        # Files that were ended, or begun, since the last sync.
+        self._ended: list[int] = []
+        self._begun = False
         self.bytes_written = 0
         self.lost = 0
         self.errors = 0
@@ -169,7 +174,9 @@ class RecordWriter:
             os.close(file)
             path.unlink(missing_ok=True)
             raise
-        self._file, self._path, self._begin = file, path, begin
+        with self._lock:
+            self._file, self._begun = file, True
+        self._path, self._begin = path, begin
         self._size = len(self._header)
         self.bytes_written += len(self._header)
 
@@ -182,9 +189,45 @@ class RecordWriter:
 
     def _close(self) -> None:
         if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+            with self._lock:
+                self._ended.append(self._file)
+                self._file = -1
+
+    def sync(self) -> None:
+        """Return when the disk holds all that was appended before; in any thread, one at a time.
+
+        Raises:
+            OSError: the disk failed. What was appended since the last sync may be lost to a power
+                cut; the kernel does not try these bytes again.
+        """
+        with self._lock:
+            files, self._ended = self._ended, []
+            begun, self._begun = self._begun, False
+            if self._file >= 0:
+                # The writer may end the segment meanwhile.
+                files.append(os.dup(self._file))
+        failure: OSError | None = None
+        for file in files:
+            try:
+                os.fdatasync(file)
+            except OSError as error:
+                failure = error
+            finally:
+                os.close(file)
+        if begun:
+            # A new file is there after a power cut only if its directory says so.
+            directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+        if failure is not None:
+            raise failure
 
     def close(self) -> None:
-        """End the record for now; the next start begins a new segment."""
+        """End the record for now, without a sync; the next start begins a new segment."""
         self._close()
+        with self._lock:
+            for file in self._ended:
+                os.close(file)
+            self._ended.clear()
