@@ -1,0 +1,1 @@
+"""The fault matrix: each fault against each part of a running plant, and what became of it."""
