@@ -8,17 +8,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from fieldline.errors import FieldlineError
-from fieldline.verify.points import Ints, Points
+from fieldline.verify.points import Ints, Points, no_points, positions
 from fieldline.verify.reference import Reference
 from fieldline.verify.rules import TOLERANCE
 
-from .check import Findings, compare, compare_revisions, missing
+from .check import Findings, Statuses, compare, compare_revisions, missing, unreadable
+from .evidence import Evidence, Watch, once
 from .plant import Plant
-from .topics import MODEL, OPC
+from .topics import MODEL, OPC, Offsets
 
 _POLL_S = 0.25
-# What is published last may be on its way for so long without being missed.
-_TAIL_S = 20.0
+# What was published last may be on its way for so long, s, and then stands still for so long.
+_TAIL_S, _STILL_S = 30.0, 4.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Outcome:
     results: Findings = field(default_factory=Findings)
     topic_opc: Findings = field(default_factory=Findings)
     topic_model: Findings = field(default_factory=Findings)
+    evidence: Evidence = field(default_factory=lambda: Evidence(0.0))
+    note: str = ""
 
     @property
     def places(self) -> dict[str, Findings]:
@@ -54,9 +57,13 @@ class Outcome:
 
 
 class Window:
-    """What is published from `since` on, and what has to be found of it."""
+    """What is published from some time on, and what has to be found of it.
 
-    def __init__(self, plant: Plant) -> None:
+    Args:
+        whole: from the plant's begin on; else from now on.
+    """
+
+    def __init__(self, plant: Plant, *, whole: bool = False) -> None:
         self._plant = plant
         self._catalogue = plant.catalogue
         newest = plant.witness.newest()
@@ -64,8 +71,8 @@ class Window:
             raise FieldlineError(
                 "Not every variable has been published: there is nothing to check."
             )
-        self.begin = plant.topics(lambda topics: topics.ends())
-        self.since = int(newest.max()) + 1
+        self.begin: Offsets = {} if whole else plant.topics(lambda topics: topics.ends())
+        self.since = plant.begin if whole else int(newest.max()) + 1
         earlier = plant.witness.points(until=self.since)
         self._before = np.full(len(self._catalogue.variables), np.nan)
         # In the order of writing, so that the last one stays.
@@ -80,44 +87,58 @@ class Window:
         """The values and results that InfluxDB has not, or not as they have to be."""
         values, results = self.published(until)
         database = self._plant.database
-        return (
-            missing(values, database.values(self.since, until).points),
-            missing(results, database.results(self.since, until).points, TOLERANCE),
-        )
+        try:
+            return (
+                missing(values, database.values(self.since, until).points),
+                missing(results, database.results(self.since, until).points, TOLERANCE),
+            )
+        except FieldlineError:
+            # InfluxDB cannot be asked just now.
+            return values, results
 
-    def check(self, until: int) -> Outcome:
-        """Compare all of [since, until) in all places."""
-        catalogue, plant = self._catalogue, self._plant
+    def check(self, until: int, watch: Watch) -> Outcome:
+        """Compare all of [since, until) in all places; a place that cannot be read has nothing."""
+        catalogue, database = self._catalogue, self._plant.database
         variables = [(v.asset, v.variable) for v in catalogue.variables]
         models = [(m.asset, m.name) for m in catalogue.models]
         values, results = self.published(until)
-        stored = plant.database.values(self.since, until)
-        given = plant.database.results(self.since, until)
-        topics = plant.topics(lambda topics: topics.read(self.begin, self.since))
         outcome = Outcome()
-        outcome.values = compare(values, stored.points, variables, undeclared=stored.undeclared)
-        opc = topics[OPC].points
-        opc = opc.where(opc.time < until)
-        outcome.topic_opc = compare(
-            values, opc, variables, undeclared=topics[OPC].undeclared, repeats=True
-        )
-        model = topics[MODEL].points
-        model = model.where(model.time < until)
-        outcome.topic_model, last = compare_revisions(
-            results, model, models, undeclared=topics[MODEL].undeclared
-        )
+        last = no_points()
+        try:
+            topics = self._plant.topics(lambda topics: topics.read(self.begin, self.since))
+        except FieldlineError as error:
+            outcome.topic_opc = unreadable(values, error)
+            outcome.topic_model = unreadable(results, error)
+            outcome.evidence = watch.evidence(*once(no_points(), np.empty(0, np.int64)))
+        else:
+            opc, model = topics[OPC], topics[MODEL]
+            outcome.evidence = watch.evidence(*once(opc.points, opc.appended))
+            found = opc.points.where(opc.points.time < until)
+            outcome.topic_opc = compare(
+                values, found, variables, undeclared=opc.undeclared, repeats=True
+            )
+            found = model.points.where(model.points.time < until)
+            outcome.topic_model, last = compare_revisions(
+                results, found, models, undeclared=model.undeclared
+            )
         # In InfluxDB the revision has to be the last one that was committed.
-        place = Points(results.series, results.time, results.value, _revisions(results, last))
-        outcome.results = compare(
-            place, given.points, models, undeclared=given.undeclared, tolerance=TOLERANCE
-        )
+        results = Points(results.series, results.time, results.value, _revisions(results, last))
+        try:
+            stored, given = (
+                read(self.since, until) for read in (database.values, database.results)
+            )
+        except FieldlineError as error:
+            outcome.values, outcome.results = unreadable(values, error), unreadable(results, error)
+        else:
+            outcome.values = compare(values, stored.points, variables, undeclared=stored.undeclared)
+            outcome.results = compare(
+                results, given.points, models, undeclared=given.undeclared, tolerance=TOLERANCE
+            )
         return outcome
 
 
-def _revisions(results: Points, last: Points) -> np.ndarray:  # type: ignore[type-arg]
+def _revisions(results: Points, last: Points) -> Statuses:
     """The committed revision of each required result; 0 where none was committed."""
-    from fieldline.verify.points import positions
-
     place = positions(results, last)
     revision = np.zeros(len(results), np.uint32)
     revision[place >= 0] = last.status[place[place >= 0]]
@@ -126,32 +147,37 @@ def _revisions(results: Points, last: Points) -> np.ndarray:  # type: ignore[typ
 
 def run(
     plant: Plant,
-    hurt: Callable[[], None],
+    hurt: Callable[[], str],
     timing: Timing,
     say: Callable[[str], None],
+    *,
+    whole: bool = False,
 ) -> Outcome:
     """Hurt a steady plant and see what becomes of it.
 
     Args:
-        hurt: does the fault, and returns when it is over.
+        hurt: does the fault, and returns when it is over: what it noted.
+        whole: everything since the plant's begin is checked.
     """
-    window = Window(plant)
-    time.sleep(timing.before)
-    say("fault")
-    hurt()
-    ended = time.monotonic()
-    marks = plant.witness.newest()
-    deadline = ended + timing.patience
-    say("waiting until it flows")
-    flowing = _flowing(plant, marks, window.since, ended, deadline)
-    say("waiting until nothing is missing")
-    complete = _complete(plant, window, ended, deadline) if flowing is not None else None
-    time.sleep(timing.after)
+    window = Window(plant, whole=whole)
+    with Watch(plant) as watch:
+        time.sleep(timing.before)
+        say("fault")
+        note = hurt()
+        ended = time.monotonic()
+        marks = plant.witness.newest()
+        deadline = ended + timing.patience
+        say("waiting until it flows")
+        flowing = _flowing(plant, marks, window.since, ended, deadline)
+        say("waiting until nothing is missing")
+        complete = None if flowing is None else _complete(plant, window, ended, deadline)
+        time.sleep(timing.after)
     until = int(plant.witness.newest().max()) + 1
     say("checking")
-    _tail(window, until, time.monotonic() + _TAIL_S if complete is not None else 0.0)
-    outcome = window.check(until)
-    outcome.flowing, outcome.complete = flowing, complete
+    if flowing is not None:
+        _tail(window, until)
+    outcome = window.check(until, watch)
+    outcome.flowing, outcome.complete, outcome.note = flowing, complete, note
     return outcome
 
 
@@ -177,7 +203,14 @@ def _complete(plant: Plant, window: Window, ended: float, deadline: float) -> fl
         time.sleep(max(_POLL_S, time.monotonic() - asked))
 
 
-def _tail(window: Window, until: int, deadline: float) -> None:
-    """Wait for what was published last."""
-    while any(len(points) for points in window.missing(until)) and time.monotonic() < deadline:
+def _tail(window: Window, until: int) -> None:
+    """Wait for what was published last: until nothing is missing, or no more of it comes."""
+    least, since = -1, time.monotonic()
+    end = since + _TAIL_S
+    while time.monotonic() < end:
+        count = sum(len(points) for points in window.missing(until))
+        if least < 0 or count < least:
+            least, since = count, time.monotonic()
+        if count == 0 or time.monotonic() - since > _STILL_S:
+            return
         time.sleep(_POLL_S)

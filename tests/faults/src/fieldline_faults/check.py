@@ -12,14 +12,17 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from fieldline.errors import FieldlineError
 from fieldline.influx.arguments import iso
-from fieldline.verify.points import Bools, Points, positions, settled
+from fieldline.verify.points import Bools, Floats, Points, positions, settled
 from fieldline.verify.rules import TOLERANCE
+from numpy.typing import NDArray
 
 # Enough to see a pattern, few enough to keep.
 EXAMPLES = 3
 
 Names = Sequence[tuple[str, str]]
+Statuses = NDArray[np.uint32]
 
 
 @dataclass(slots=True)
@@ -125,6 +128,11 @@ def compare(
     return findings
 
 
+def unreadable(required: Points, error: FieldlineError) -> Findings:
+    """The findings of a place that cannot be read: whatever has to be there is lost."""
+    return Findings(required=len(required), lost=len(required), examples=[str(error)])
+
+
 def compare_revisions(
     required: Points, given: Points, names: Names, *, undeclared: int = 0
 ) -> tuple[Findings, Points]:
@@ -162,7 +170,7 @@ def _repeated(ordered: Points) -> Points:
     return sorted_points.where(again)
 
 
-def _equal(expected: np.ndarray, given: np.ndarray, tolerance: float) -> Bools:  # type: ignore[type-arg]
+def _equal(expected: Floats, given: Floats, tolerance: float) -> Bools:
     """Which values are equal; NaN equals nothing, so that a missing value is never right."""
     if not tolerance:
         exact: Bools = expected == given

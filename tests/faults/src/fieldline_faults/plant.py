@@ -39,6 +39,8 @@ _WITNESS_ON_DISK = "lib/private/opc-server/witness"
 _TOKEN = "/var/lib/influxdb-provision/influxdb-reader-token"
 _EVER = 2**62
 _POLL_S = 0.25
+# A server that hangs must not hold up the whole run.
+_READ_S = 60.0
 
 
 class Plant:
@@ -54,6 +56,9 @@ class Plant:
             for name, host in self.lab.hosts.items()
         }
         self._database: Database | None = None
+        # From which source time on everything is accounted for, ns, and when that was.
+        self.begin = 0
+        self.began = 0.0
 
     @classmethod
     def of_worktree(cls, progress: Progress | None = None, *, name: str = NAME) -> Plant:
@@ -71,14 +76,29 @@ class Plant:
         self.lab.up()
         token = self.host("influxdb").exec(["cat", _TOKEN], check=True).stdout.strip()
         port = self.lab.status()["hosts"][self.host("influxdb").name]["forwards"]["influxdb"]
-        client = InfluxClient(f"http://127.0.0.1:{port}", token)
+        client = InfluxClient(f"http://127.0.0.1:{port}", token, read_seconds=_READ_S)
         self._database = Database(client, self.site.influxdb, self.catalogue)
         self.witness = Witness(self.host(OPC_SERVER).data / _WITNESS_ON_DISK, self.catalogue)
         self.wait_until_steady()
+        self.begin = int(self.witness.newest().max()) + 1
+        self.began = time.monotonic()
 
     def down(self) -> None:
         """End it, and remove all that there is of it."""
         down(self.lab.names, purge=True, progress=self.progress)
+
+    def keep_journals(self, folder: Path, since: float) -> None:
+        """Write each host's journal since a moment, s since 1970, into a folder: for people."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, host in self.lab.hosts.items():
+            if host.running:
+                argv = [
+                    "journalctl",
+                    "--no-pager",
+                    "--output=short-precise",
+                    f"--since=@{since:.0f}",
+                ]
+                (folder / f"{name}.log").write_text(host.exec(argv, timeout=60).stdout)
 
     # -- who is who -------------------------------------------------------------------------------
 

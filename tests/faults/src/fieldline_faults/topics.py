@@ -2,17 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 import numpy as np
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
 from fieldline.errors import FieldlineError
 from fieldline.influx.layout import status_of_quality
 from fieldline.messages import decode_result
 from fieldline.verify.catalogue import Catalogue
 from fieldline.verify.points import Ints, Points
+
+T = TypeVar("T")
 
 OPC, MODEL = "opc", "model"
 # A broker on this machine answers at once; beyond this something hangs.
@@ -82,7 +86,7 @@ class Topics:
         rows = asyncio.run(self._with_consumer(read))
         return {name: _topic(found) for name, found in rows.items()}
 
-    async def _with_consumer(self, work):  # type: ignore[no-untyped-def]
+    async def _with_consumer(self, work: Callable[[AIOKafkaConsumer], Awaitable[T]]) -> T:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
             isolation_level="read_committed",
@@ -95,8 +99,10 @@ class Topics:
                 await consumer.start()
             consumer.assign(self._partitions)
             return await work(consumer)
-        except TimeoutError as error:
-            raise FieldlineError(f"Kafka does not answer at {self._bootstrap}.") from error
+        except (TimeoutError, KafkaError, OSError) as error:
+            raise FieldlineError(
+                f"Kafka does not answer at {self._bootstrap}.", repr(error)
+            ) from error
         finally:
             await consumer.stop()
 
@@ -127,7 +133,7 @@ class Topics:
                 raise FieldlineError(f"Kafka does not give the end of {sorted(waiting)}.")
         return rows
 
-    def _opc(self, record, since: int) -> _Row | None:  # type: ignore[no-untyped-def]
+    def _opc(self, record: ConsumerRecord, since: int) -> _Row | None:
         """A record of `opc`; None if it is older. A series of -1 is one that nobody declared."""
         try:
             value = _decode_opc(record.value or b"")
@@ -146,7 +152,7 @@ class Topics:
             index = -1
         return (index, value.timestamp, number, status, record.timestamp)
 
-    def _model(self, record, since: int) -> _Row | None:  # type: ignore[no-untyped-def]
+    def _model(self, record: ConsumerRecord, since: int) -> _Row | None:
         try:
             result = decode_result(record.value or b"")
         except msgspec.DecodeError:
