@@ -5,11 +5,14 @@ in this machine's memory, as on a machine of its own; ext4 can be told to go as 
 nothing more reaches the disk, the journal is not written, and what was not flushed is gone.
 """
 
+import ctypes
 import fcntl
 import os
 import struct
+import time
 from pathlib import Path
 
+from fieldline.errors import FieldlineError
 from fieldline_lab.process import run
 
 # linux/ext4.h and fs/ext4/ext4.h, EXT4_IOC_SHUTDOWN: the journal is not flushed before.
@@ -18,6 +21,21 @@ _WITHOUT_FLUSHING = 2
 # An hour of the plant takes some hundred MB; a full disk is quickly filled.
 SIZE_MIB = 2048
 _FILLER = "filler"
+_LETTING_GO_S = 10.0
+# Python has no syncfs.
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def share(folder: Path) -> None:
+    """Have what is unmounted below a folder unmounted for everybody.
+
+    A host that is booted gets a copy of all mounts of this machine, and where the machine's own
+    root cannot be pivoted away from, the copies stay in it, out of sight: another host's disk would
+    never be let go of.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    run(["mount", "--bind", str(folder), str(folder)])
+    run(["mount", "--make-shared", str(folder)])
 
 
 class Disk:
@@ -43,8 +61,39 @@ class Disk:
         run(["mount", "-o", "loop", str(self._image), str(self._folder)])
 
     def unmount(self) -> None:
-        """Take it off; nothing may use it."""
+        """Take it off; nothing may use it.
+
+        Raises:
+            FieldlineError: something still does.
+        """
         run(["umount", str(self._folder)])
+        # The kernel lets go of it a moment later, with the last of the host's processes; mounted
+        # before that, it would be the same file system, with its power still cut.
+        end = time.monotonic() + _LETTING_GO_S
+        while self._attached():
+            if time.monotonic() > end:
+                raise FieldlineError(f"{self._image} is unmounted, and still in use.")
+            time.sleep(0.01)
+
+    def _attached(self) -> bool:
+        """Whether a loop device still has the image."""
+        for file in Path("/sys/block").glob("loop*/loop/backing_file"):
+            try:
+                if file.read_text().strip() == str(self._image):
+                    return True
+            except OSError:
+                continue  # Detached just now.
+        return False
+
+    def sync(self) -> None:
+        """Have it hold all that was written until now."""
+        descriptor = os.open(self._folder, os.O_RDONLY)
+        try:
+            if _libc.syncfs(descriptor):
+                number = ctypes.get_errno()
+                raise FieldlineError(f"{self._folder} can't be synced.", os.strerror(number))
+        finally:
+            os.close(descriptor)
 
     def cut(self) -> None:
         """Cut its power: from now on each write fails, and what was not flushed is lost."""

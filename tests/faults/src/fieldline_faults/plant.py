@@ -22,7 +22,7 @@ from fieldline_lab.names import LabNames, find_worktree
 from fieldline_lab.plan import Plan, prepare
 from fieldline_lab.progress import Progress
 
-from .disk import Disk
+from .disk import Disk, share
 from .namespaces import inside
 from .stored import Database
 from .topics import Topics
@@ -71,6 +71,7 @@ class Plant:
         """Boot it anew, without data, and wait until values and results flow."""
         self._database = None
         self.lab.up([], fresh=True)
+        share(self.lab.names.state / "hosts")
         for disk in self.disks.values():
             disk.make()
         self.lab.up()
@@ -80,6 +81,9 @@ class Plant:
         self._database = Database(client, self.site.influxdb, self.catalogue)
         self.witness = Witness(self.host(OPC_SERVER).data / _WITNESS_ON_DISK, self.catalogue)
         self.wait_until_steady()
+        # A plant's hosts were installed long before their power goes: their keys, users, topics.
+        for disk in self.disks.values():
+            disk.sync()
         self.begin = int(self.witness.newest().max()) + 1
         self.began = time.monotonic()
 

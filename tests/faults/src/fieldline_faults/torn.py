@@ -25,8 +25,7 @@ LOST_BYTES = 4000
 
 WAL = "influxdb-wal"
 RECORD = "record"
-# Of Kafka's topics: values, results, the model's state, how far groups have read, which transactions
-# have ended.
+# Of Kafka's topics: values, results, the model's state, how far groups have read, transactions.
 TOPICS = ("opc", "model", "model.changelog", "__consumer_offsets", "__transaction_state")
 
 
