@@ -12,7 +12,7 @@ from fieldline.errors import FieldlineError
 
 from . import cell as cells
 from .cell import Timing
-from .faults import Spans
+from .deeds import Spans
 from .matrix import Cell
 from .plant import Plant
 from .record import Origin, line
@@ -56,7 +56,7 @@ class Campaign:
         cell.kind.arm(self._plant)
         outcome = cells.run(
             self._plant,
-            partial(cell.kind.hurt, self._plant, cell.target, self._spans),
+            partial(cell.kind.deed, self._plant, cell.target, self._spans),
             self._timing,
             lambda text: self._say(f"{cell.name}: {text}"),
             whole=cell.kind.whole,

@@ -123,7 +123,7 @@ def compare(
     findings.wrong_status = int(other.sum())
     findings.right = int((there & ~wrong & ~other).sum())
     note("lost", lost)
-    note("wrong", expected.where(wrong), lambda p: f"should be {p.value[0]!r}")
+    note("wrong", expected.where(wrong), lambda p: f"should be {float(p.value[0])!r}")
     note("wrong status", expected.where(other), lambda p: f"should be 0x{int(p.status[0]):X}")
     return findings
 

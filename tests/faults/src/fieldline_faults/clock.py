@@ -6,12 +6,20 @@ library in a cell that steps its clock, and with an offset of nothing until then
 
 from __future__ import annotations
 
-from fieldline.errors import FieldlineError
+import time
 
+from fieldline.errors import FieldlineError
+from fieldline.site.address import in_url
+from fieldline.where.scrape import Scraper
+
+from .deeds import Deed, Spans
+from .namespaces import inside
 from .plant import OPC_SERVER, Plant
+from .targets import Target
 
 _LIBRARY = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 _DROP_IN = f"/run/systemd/system/{OPC_SERVER}.service.d/clock.conf"
+_NOTICED_S = 5.0
 _OFFSET = "lib/private/opc-server/clock"
 # Only the wall clock is stepped: no clock that a kernel promises to be steady ever is.
 _SETTINGS = f"""\
@@ -47,9 +55,28 @@ def disarm(plant: Plant) -> None:
     _restart(plant)
 
 
-def step(plant: Plant, seconds: int) -> None:
-    """Step the clock of the running server."""
-    _set(plant, seconds)
+def step(seconds: int) -> Deed:
+    """Step the clock of the running server, which has to notice it."""
+
+    def hurt(plant: Plant, _target: Target, _spans: Spans) -> str:
+        before = _leaps(plant)
+        _set(plant, seconds)
+        end = time.monotonic() + _NOTICED_S
+        while _leaps(plant) == before:
+            if time.monotonic() > end:
+                raise FieldlineError("The server's clock was not stepped.")
+            time.sleep(0.1)
+        return f"stepped by {seconds:+d} s"
+
+    return hurt
+
+
+def _leaps(plant: Plant) -> float:
+    """How many steps of its clock the server has counted."""
+    host = plant.host(OPC_SERVER)
+    url = f"http://{in_url(host.address)}:{plant.site.metrics.opc_server}"
+    scrape = inside(host.namespace, Scraper(url, "opc_server_clock_leaps_total").read)
+    return scrape.total("opc_server_clock_leaps_total") or 0.0
 
 
 def _set(plant: Plant, seconds: int) -> None:

@@ -20,7 +20,7 @@ from fieldline_lab.progress import Progress
 from . import record, table
 from .campaign import Campaign
 from .cell import Timing
-from .faults import FULL, SHORT
+from .deeds import FULL, SHORT
 from .matrix import Cell, cells, choose, short
 from .plant import SITE, Plant
 from .record import ROOT, Origin

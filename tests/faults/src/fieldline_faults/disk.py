@@ -22,6 +22,7 @@ _WITHOUT_FLUSHING = 2
 SIZE_MIB = 2048
 _FILLER = "filler"
 _LETTING_GO_S = 10.0
+_FEW_BLOCKS = 16
 # Python has no syncfs.
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -96,15 +97,28 @@ class Disk:
             os.close(descriptor)
 
     def cut(self) -> None:
-        """Cut its power: from now on each write fails, and what was not flushed is lost."""
+        """Cut its power: from now on each write fails, and what was not flushed is lost.
+
+        Raises:
+            FieldlineError: it can still be written to.
+        """
         descriptor = os.open(self._folder, os.O_RDONLY)
         try:
             fcntl.ioctl(descriptor, _SHUTDOWN, struct.pack("I", _WITHOUT_FLUSHING))
         finally:
             os.close(descriptor)
+        try:
+            (self._folder / "still-here").touch()
+        except OSError:
+            return
+        raise FieldlineError(f"The power of {self._folder} was not cut.")
 
     def fill(self) -> None:
-        """Leave no room on it."""
+        """Leave no room on it.
+
+        Raises:
+            FieldlineError: there is some left.
+        """
         filler = self._folder / _FILLER
         status = os.statvfs(self._folder)
         descriptor = os.open(filler, os.O_CREAT | os.O_WRONLY, 0o600)
@@ -118,6 +132,9 @@ class Disk:
                     size //= 2
         finally:
             os.close(descriptor)
+        left = os.statvfs(self._folder).f_bavail
+        if left > _FEW_BLOCKS:
+            raise FieldlineError(f"{self._folder} is not full: {left} blocks are left.")
 
     def free(self) -> None:
         """Give the room back."""

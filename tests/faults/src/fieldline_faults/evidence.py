@@ -110,10 +110,12 @@ def mechanisms(seen: Evidence) -> list[str]:
 
 
 FILLED = "gap_filler_filled_total"
+WITNESS_ERRORS = "opc_server_witness_errors_total"
 LEAPS = "opc_server_clock_leaps_total"
 
 # Counters of our services that tell of healing, the text for it, and from which rise on.
 COUNTERS: dict[str, tuple[str, int]] = {
+    LEAPS: ("opc-server: source times go on ({} steps of the clock seen)", 1),
     "stream_model_replayed_total": ("model: state from the log ({} records)", 1),
     "stream_model_late_total": ("model: recomputed after {} late inputs", 1),
     FILLED: ("gap filler ({} values)", 1),
@@ -141,6 +143,7 @@ class Watch:
         self._thread = threading.Thread(target=self._run, daemon=True, name="evidence")
         self._counters: dict[str, _Rise] = {}
         self._lagging: dict[str, int] = {}
+        self._scraped: set[str] = set()
 
     def __enter__(self) -> Self:
         self._since = time.time()
@@ -208,19 +211,23 @@ class Watch:
                 prefix = "internal_" if unit == "telegraf" else unit.replace("-", "_")
                 scrape = Scraper(f"http://{in_url(host.address)}:{port}", prefix).read()
                 if unit != "telegraf":
-                    self._count(scrape)
+                    self._count(unit, scrape)
                 elif "collector" in declared.roles:
                     self._buffer(scrape)
         if "kafka" in declared.roles:
             self._lag(host)
 
-    def _count(self, scrape: Scrape) -> None:
+    def _count(self, unit: str, scrape: Scrape) -> None:
         found: dict[str, float] = {}
         for name, _labels, value in scrape.samples:
             if name.endswith("_total"):
                 found[name] = found.get(name, 0) + value
         for name, value in found.items():
-            self._counters.setdefault(name, _Rise()).see(value)
+            # A counter with labels is not there before its first event.
+            first = 0.0 if unit in self._scraped else None
+            self._counters.setdefault(name, _Rise(first)).see(value)
+        if found:
+            self._scraped.add(unit)
 
     def _buffer(self, scrape: Scrape) -> None:
         held = scrape.total("internal_write_buffer_size", output="kafka") or 0

@@ -10,7 +10,9 @@ from fieldline.errors import FieldlineError
 from fieldline_lab.declaration import Declaration
 
 from .cell import Outcome
-from .faults import COMPLETE, KINDS, Kind, Spans
+from .deeds import Spans
+from .evidence import WITNESS_ERRORS
+from .faults import COMPLETE, KINDS, Kind
 from .targets import Target
 
 
@@ -62,6 +64,8 @@ def choose(all_cells: Sequence[Cell], patterns: Iterable[str]) -> list[Cell]:
 def missed(cell: Cell, outcome: Outcome) -> list[str]:
     """What did not hold, in words; empty where the cell holds."""
     found = []
+    if outcome.evidence.counters.get(WITNESS_ERRORS):
+        found.append("the witness could not be written, so that nothing is shown")
     if outcome.flowing is None:
         found.append("never flows again")
     elif outcome.flowing > cell.kind.flowing:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from fieldline.errors import FieldlineError
 from fieldline_lab.names import NETNS_ROOT
 from fieldline_lab.process import run
 
@@ -14,35 +15,50 @@ from .targets import Target
 
 _TABLE = "inet fieldline_faults"
 
-CUT = "drop"
+# Each ends in a count, which tells whether anything was hit.
+CUT = "counter drop"
 # Each way, so that a question and its answer are hit twice.
-LOSSY = "numgen random mod 100 < 5 drop"
+LOSSY = "numgen random mod 100 < 5 counter drop"
 # Some packets may come at once, as through the queue of a slow line; what is above it is lost.
-SLOW = "limit rate over 125 kbytes/second burst 16 kbytes drop"
+SLOW = "limit rate over 125 kbytes/second burst 16 kbytes counter drop"
 
 _RULES = """\
 table {table} {{
-  chain input {{ type filter hook input priority raw; {family} saddr {address} {what} }}
-  chain output {{ type filter hook output priority raw; {family} daddr {address} {what} }}
+  chain input {{
+    type filter hook input priority raw;
+    {family} saddr {address} {what}
+  }}
+  chain output {{
+    type filter hook output priority raw;
+    {family} daddr {address} {what}
+  }}
 }}
 """
 
 
 @contextmanager
-def hurt(plant: Plant, pair: Target, what: str) -> Iterator[None]:
-    """The network between the hosts of a pair is cut, lossy or slow within the block."""
+def hurt(plant: Plant, pair: Target, what: str) -> Iterator[Callable[[], int]]:
+    """The network between the hosts of a pair is cut, lossy or slow within the block.
+
+    Gives a function that tells how many packets were dropped.
+
+    Raises:
+        FieldlineError: at the end, none was: the network was not hurt.
+    """
     far, near = (plant.lab.hosts[name] for name in pair.hosts)
     family = "ip6" if ":" in far.address else "ip"
     rules = _RULES.format(table=_TABLE, family=family, address=far.address, what=what)
-    enter = ["nsenter", f"--net={NETNS_ROOT / near.namespace}", "nft"]
-    run([*enter, "-f", "-"], stdin=rules)
+    nft = ["nsenter", f"--net={NETNS_ROOT / near.namespace}", "nft"]
+    table = ["table", *_TABLE.split()]
+
+    def dropped() -> int:
+        listed = run([*nft, "list", *table]).stdout
+        return sum(int(count) for count in re.findall(r"counter packets ([0-9]+)", listed))
+
+    run([*nft, "-f", "-"], stdin=rules)
     try:
-        yield
+        yield dropped
+        if not dropped():
+            raise FieldlineError(f"Nothing between {pair.label} was dropped.", rules)
     finally:
-        run([*enter, "delete", "table", *_TABLE.split()])
-
-
-def hurt_for(plant: Plant, pair: Target, what: str, seconds: float) -> None:
-    """Hurt the network between two hosts for some seconds."""
-    with hurt(plant, pair, what):
-        time.sleep(seconds)
+        run([*nft, "delete", *table])

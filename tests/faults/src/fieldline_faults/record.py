@@ -16,8 +16,8 @@ from fieldline_lab.names import find_worktree
 from fieldline_lab.parts.catalogue import read_catalogue
 
 from .cell import Outcome
+from .deeds import Spans
 from .evidence import mechanisms
-from .faults import Spans
 from .matrix import Cell, missed
 
 ROOT = find_worktree(Path(__file__))

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from . import record
-from .faults import COMPLETE, FLOWING_AFTER_BOOT, FULL, KINDS, SHORT, Kind
+from .deeds import FULL, SHORT
+from .faults import COMPLETE, FLOWING, FLOWING_AFTER_BOOT, KINDS, Kind
 from .record import ROOT
 
 DOCUMENT = ROOT / "docs/faults.md"
@@ -29,6 +30,7 @@ def document(results: Mapping[str, dict[str, Any]]) -> str:
         "missed": _missed(entries),
         "kinds": _kinds(),
         "complete": f"{COMPLETE:g}",
+        "flowing": f"{FLOWING:g}",
         "booted": f"{FLOWING_AFTER_BOOT:g}",
     }.items():
         text = text.replace(f"<!-- {name} -->", part)
