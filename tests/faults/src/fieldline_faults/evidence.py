@@ -115,7 +115,7 @@ LEAPS = "opc_server_clock_leaps_total"
 
 # Counters of our services that tell of healing, the text for it, and from which rise on.
 COUNTERS: dict[str, tuple[str, int]] = {
-    LEAPS: ("opc-server: source times go on ({} steps of the clock seen)", 1),
+    LEAPS: ("opc-server: source times of its own (steps of the clock seen: {})", 1),
     "stream_model_replayed_total": ("model: state from the log ({} records)", 1),
     "stream_model_late_total": ("model: recomputed after {} late inputs", 1),
     FILLED: ("gap filler ({} values)", 1),
