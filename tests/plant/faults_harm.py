@@ -1,4 +1,4 @@
-"""Harm done on purpose to what a well plant has stored, so that the faults' check has to find it."""
+"""Harm done on purpose to what a well plant has stored: the check of the faults has to find it."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ from traces import nothing, traces
 DECLARATION = parse(evaluate(ROOT / "lib", SITE))
 CELLS = short(DECLARATION)
 FILLED = any("gap-filler" in host.units for host in DECLARATION.hosts.values())
-# Faults that cost values as long as nothing fills gaps: these were published with nobody subscribed,
-# or were acknowledged and then torn off by hand.
+# Faults that cost values as long as nothing fills gaps: they were published with nobody subscribed,
+# or acknowledged and then torn off by hand.
 COSTLY = set() if FILLED else {"lost-session", "node-removed", "torn-end"}
 
 
