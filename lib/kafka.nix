@@ -130,6 +130,19 @@ in
       description = "Apache Kafka, the log of record";
       environment.KAFKA_OPTS = builtins.concatStringsSep " " jvmOptions;
       preStart = [
+        # A start on a full disk loses the log, its metadata first: what cannot be indexed is taken for
+        # corrupt. Room for the indexes of all open segments, and something to go on with.
+        {
+          program = "fieldline";
+          arguments = [
+            "ready"
+            "disk"
+            "--path"
+            directory
+            "--free-mib"
+            "256"
+          ];
+        }
         {
           program = "kafka-storage";
           arguments = [

@@ -314,7 +314,7 @@ def test_kafka_takes_its_properties_and_cluster_id(tmp_path: Path) -> None:
     properties["log.dirs"] = str(tmp_path / "log")
     path = tmp_path / "server.properties"
     path.write_text("".join(f"{key}={scalar(value)}\n" for key, value in properties.items()))
-    before = host["units"]["apache-kafka"]["preStart"][0]
+    before = host["units"]["apache-kafka"]["preStart"][-1]
     assert before["program"] == "kafka-storage"
     storage = "kafka.tools.StorageTool"
     arguments = [

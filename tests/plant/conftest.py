@@ -9,8 +9,8 @@ from fieldline_lab.elevate import find_tools
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Helpers of the tests beside these: the steps of the README, and what a lab may leave.
-sys.path[:0] = [str(ROOT / "tests" / name) for name in ("docs", "lab", "plant")]
+# Helpers of the tests beside these: the steps of the README, what a lab may leave, the faults.
+sys.path[:0] = [str(ROOT / "tests" / name) for name in ("docs", "lab", "plant", "faults/src")]
 
 
 @pytest.fixture(scope="session", autouse=True)

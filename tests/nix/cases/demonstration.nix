@@ -279,9 +279,20 @@ in
       "/var/lib/influxdb2/engine"
     ];
   };
-  "kafka's storage is formatted first" = {
+  "kafka waits for room on its disk, and its storage is formatted" = {
     actual = db.units.apache-kafka.preStart;
     expected = [
+      {
+        program = "fieldline";
+        arguments = [
+          "ready"
+          "disk"
+          "--path"
+          "/var/lib/apache-kafka"
+          "--free-mib"
+          "256"
+        ];
+      }
       {
         program = "kafka-storage";
         arguments = [

@@ -24,12 +24,13 @@ _TAIL_S, _STILL_S = 30.0, 4.0
 
 @dataclass(frozen=True)
 class Timing:
-    """How long is waited, s: before the fault, after the plant flows again, and for what is missing
-    before it counts as lost."""
+    """How long is waited, s: before the fault; for values to flow again; then for what is missing,
+    before it counts as lost; and after that, for what comes later still."""
 
     before: float = 3.0
+    flowing: float = 120.0
+    missing: float = 90.0
     after: float = 3.0
-    patience: float = 90.0
 
 
 @dataclass
@@ -166,11 +167,12 @@ def run(
         note = hurt()
         ended = time.monotonic()
         marks = plant.witness.newest()
-        deadline = ended + timing.patience
         say("waiting until it flows")
-        flowing = _flowing(plant, marks, window.since, ended, deadline)
-        say("waiting until nothing is missing")
-        complete = None if flowing is None else _complete(plant, window, ended, deadline)
+        flowing = _flowing(plant, marks, window.since, ended, ended + timing.flowing)
+        complete = None
+        if flowing is not None:
+            say("waiting until nothing is missing")
+            complete = _complete(plant, window, ended, time.monotonic() + timing.missing)
         time.sleep(timing.after)
     until = int(plant.witness.newest().max()) + 1
     say("checking")

@@ -62,6 +62,11 @@ class Findings:
         """Only what is not 0."""
         return {key: value for key, value in asdict(self).items() if value}
 
+    def as_counts(self) -> dict[str, int]:
+        """What is wrong, and how often."""
+        told = ("required", "right", "examples")
+        return {key: value for key, value in self.as_json().items() if key not in told}
+
 
 def missing(required: Points, found: Points, tolerance: float = 0.0) -> Points:
     """The required points that are not found as they have to be; statuses are not looked at."""

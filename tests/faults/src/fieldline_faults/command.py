@@ -18,7 +18,7 @@ from fieldline_lab import elevate
 from fieldline_lab.progress import Progress
 
 from . import record, table
-from .campaign import Campaign
+from .campaign import HASTE, Campaign
 from .cell import Timing
 from .deeds import FULL, SHORT
 from .matrix import Cell, cells, choose, short
@@ -128,8 +128,8 @@ def _run(
         return done
     with Progress() as progress:
         plant = Plant.of_worktree(progress)
-        timing = Timing(patience=60.0) if short_form else Timing()
-        campaign = Campaign(plant, SHORT if short_form else FULL, timing, progress.now)
+        spans, timing = (SHORT, HASTE) if short_form else (FULL, Timing())
+        campaign = Campaign(plant, spans, timing, progress.now, thrifty=short_form)
         # Outside the clean-up: a run that is refused must not end the one that runs.
         with plant.lab.claim():
             try:

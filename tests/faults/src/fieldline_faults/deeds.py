@@ -33,7 +33,7 @@ class Spans:
 FULL = Spans()
 # What `make test` has time for. Telegraf's and the model's own patience is longer than that, so the
 # full form may show more.
-SHORT = Spans(frozen=10, network=15, disk=15, down=20, removed=5, unnoticed=5)
+SHORT = Spans(frozen=8, network=8, disk=10, down=10, removed=3, unnoticed=3)
 
 Deed = Callable[[Plant, Target, Spans], str]
 
@@ -201,22 +201,17 @@ def kill_in_transaction(plant: Plant, target: Target, _spans: Spans) -> str:
     raise FieldlineError("The model never had a transaction open: the fault could not be done.")
 
 
-def tear(*, zeros: bool) -> Deed:
+def tear(plant: Plant, target: Target, _spans: Spans) -> str:
     """Crash a host, and tear the end of a log of its before it boots."""
-
-    def hurt(plant: Plant, target: Target, _spans: Spans) -> str:
-        host = plant.lab.hosts[target.host]
-        host.crash()
-        how = torn.Tear(zeros)
-        if target.unit == torn.WAL:
-            lost = f"{torn.tear_wal(host.data / 'lib/influxdb2/engine', how)} bytes"
-        elif target.unit == torn.RECORD:
-            record = host.data / "lib/private/opc-server/record"
-            lost = f"{torn.tear_record(record, how)} bytes"
-        else:
-            logs = host.data / "lib/apache-kafka/log"
-            lost = f"{torn.tear_topic(logs, target.unit, how)} batches"
-        host.launch()
-        return f"torn: {lost}"
-
-    return hurt
+    host = plant.lab.hosts[target.host]
+    host.crash()
+    log = target.unit.removesuffix(torn.ZEROED)
+    how = torn.Tear(zeros=log != target.unit)
+    if log == torn.WAL:
+        lost = f"{torn.tear_wal(host.data / 'lib/influxdb2/engine', how)} bytes"
+    elif log == torn.RECORD:
+        lost = f"{torn.tear_record(host.data / 'lib/private/opc-server/record', how)} bytes"
+    else:
+        lost = f"{torn.tear_topic(host.data / 'lib/apache-kafka/log', log, how)} batches"
+    host.launch()
+    return f"torn: {lost}"

@@ -61,10 +61,13 @@ def _model(declaration: Declaration) -> list[Target]:
 
 
 def _ends(declaration: Declaration) -> list[Target]:
+    """Each log whose end may be torn, cut off and with zeros."""
+    logs = [("kafka", torn.TOPICS), ("influxdb", [torn.WAL]), (OPC_SERVER, [torn.RECORD])]
     return [
-        *targets.on(declaration, "kafka", torn.TOPICS),
-        *targets.on(declaration, "influxdb", [torn.WAL]),
-        *targets.on(declaration, "opc-server", [torn.RECORD]),
+        target
+        for role, names in logs
+        for how in ("", torn.ZEROED)
+        for target in targets.on(declaration, role, [name + how for name in names])
     ]
 
 
@@ -156,19 +159,11 @@ KINDS = [
     ),
     Kind(
         "torn-end",
-        "as crash, and the last record batches (or bytes) of the log are cut off amid one",
+        "as crash, and the last record batches (or bytes) of the log are cut off amid one, or are "
+        "zeros, with 4 KiB more of them",
         _ends,
-        deeds.tear(zeros=False),
+        deeds.tear,
         "opc",
-        flowing=FLOWING_AFTER_BOOT,
-        whole=True,
-    ),
-    Kind(
-        "zeroed-end",
-        "as torn-end, with zeros where they were and 4 KiB more",
-        _ends,
-        deeds.tear(zeros=True),
-        "influxdb-wal",
         flowing=FLOWING_AFTER_BOOT,
         whole=True,
     ),

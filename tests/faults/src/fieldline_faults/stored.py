@@ -36,10 +36,10 @@ class Found:
 
 
 class Database:
-    """The plant's InfluxDB."""
+    """The plant's InfluxDB; `client` reads it."""
 
     def __init__(self, client: InfluxClient, declared: Influxdb, catalogue: Catalogue) -> None:
-        self._client = client
+        self.client = client
         self._declared = declared
         self._store = InfluxStore(client, declared, catalogue)
         self._by_name = {(v.variable, v.asset, v.id): i for i, v in enumerate(catalogue.variables)}
@@ -115,7 +115,7 @@ class Database:
             f"|> keep(columns: [{kept}])"
         )
         organization = self._declared.organization
-        return list(read_runs(self._client, organization, flux, labels, texts=texts))
+        return list(read_runs(self.client, organization, flux, labels, texts=texts))
 
 
 def _points(index: int, run: Run) -> Points:

@@ -23,6 +23,7 @@ ZEROS = 4096
 # Bytes that are lost of other files.
 LOST_BYTES = 4000
 
+ZEROED = " zeroed"
 WAL = "influxdb-wal"
 RECORD = "record"
 # Of Kafka's topics: values, results, the model's state, how far groups have read, transactions.
@@ -31,7 +32,7 @@ TOPICS = ("opc", "model", "model.changelog", "__consumer_offsets", "__transactio
 
 @dataclass(frozen=True)
 class Tear:
-    """How an end is torn: cut off, or zeros from there on."""
+    """How an end is torn: cut off, or zeros from there on and 4 KiB more."""
 
     zeros: bool
 

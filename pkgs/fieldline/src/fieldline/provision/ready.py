@@ -1,12 +1,19 @@
-"""`fieldline ready`: wait until a server answers; what a unit runs after its start.
+"""`fieldline ready`: wait until a server answers, or could start; what a unit runs beside its start.
 
 Kafka and InfluxDB tell systemd nothing of their readiness. With this as ExecStartPost a unit is
 active, and a `systemctl restart` done, when the server answers and not when its process exists.
+
+Before its start, Kafka needs room on its disk: started on a full one after an unclean end, 4.1
+takes log segments that it can't index for corrupt, and deletes them, its own metadata among them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,10 +23,15 @@ from fieldline.influx.arguments import duration_ns
 from fieldline.influx.client import wait_until_healthy
 from fieldline.provision.kafka_admin import connect
 from fieldline.provision.report import Waiting
+from fieldline.service import EXIT_UNAVAILABLE, ServiceError
 
 app = typer.Typer(
-    help="Wait until a server answers; exit code 69 if it does not.", no_args_is_help=True
+    help="Wait until a server answers, or has room; exit code 69 if that does not come.",
+    no_args_is_help=True,
 )
+
+# Room comes when somebody, or the retention of something else, has made it: there is no event.
+_POLL_S = 1.0
 
 # A server that recovers its files after a power cut may take many minutes, and must not be killed.
 Timeout = Annotated[str, typer.Option("--timeout", help="How long to wait for the server.")]
@@ -51,3 +63,49 @@ def influxdb(
     """Wait until InfluxDB says that it is healthy."""
     seconds = duration_ns(timeout) / 1e9
     wait_until_healthy(InfluxClient(url), seconds, Waiting("InfluxDB", seconds))
+
+
+@app.command(epilog="Example: fieldline ready disk --path /var/lib/apache-kafka --free-mib 256")
+def disk(
+    path: Annotated[Path, typer.Option(help="A folder of the file system that is meant.")],
+    free_mib: Annotated[int, typer.Option(help="How much has to be free, MiB.", min=1)],
+    timeout: Timeout = "1h",
+) -> None:
+    """Wait until a file system has room."""
+    seconds = duration_ns(timeout) / 1e9
+    wait_for_room(path, free_mib, seconds, Waiting(f"room on the disk of {path}", seconds))
+
+
+def wait_for_room(
+    path: Path, free_mib: int, seconds: float, waiting: Callable[[float, str], None]
+) -> None:
+    """Wait until the file system of `path` has `free_mib` MiB for its user.
+
+    Args:
+        waiting: called after each look in vain with the seconds since the start and the cause.
+    Raises:
+        ServiceError: not within `seconds`, or there is no such folder.
+    """
+    begin = time.monotonic()
+    while True:
+        try:
+            status = os.statvfs(path)
+        except OSError as error:
+            raise ServiceError(
+                f"Give --path a folder that is there and can be read: {path} is none.",
+                str(error),
+                code=EXIT_UNAVAILABLE,
+            ) from None
+        free = status.f_bavail * status.f_frsize >> 20
+        if free >= free_mib:
+            return
+        passed, cause = time.monotonic() - begin, f"{free} MiB are free, {free_mib} are needed"
+        if passed >= seconds:
+            raise ServiceError(
+                f"The disk of {path} is full: make room on it (`du -x /var`), or shorten what "
+                "site.toml has Kafka or InfluxDB keep.",
+                f"{cause} (waited {passed:.0f} s)",
+                code=EXIT_UNAVAILABLE,
+            )
+        waiting(passed, cause)
+        time.sleep(min(_POLL_S, max(0.0, seconds - passed)))
