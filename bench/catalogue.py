@@ -309,9 +309,6 @@ BENCHES = (
         ),
     ),
     Bench(
-        ),
-    ),
-    Bench(
         "kafka-flush",
         "kafka_flush.py",
         "What it costs that Kafka has on disk what it has acknowledged: three brokers in turns, "
