@@ -5,7 +5,7 @@ SITE ?= site.toml
 DURATION ?=
 PYTHON_SOURCES := conftest.py pkgs lab tests bench
 # Tests that need no server, no root and no network: the ones of `make check`.
-UNIT := $(wildcard pkgs/*/tests) lab/tests tests/nix tests/docs
+UNIT := $(wildcard pkgs/*/tests) lab/tests tests/nix tests/docs tests/faults/tests
 
 .PHONY: help
 help:  ## what can be made
@@ -28,7 +28,7 @@ format: install  ## format all sources
 lint: install  ## format, lint and types, without changing anything
 	@$(BIN)/ruff format --check $(PYTHON_SOURCES)
 	@$(BIN)/ruff check $(PYTHON_SOURCES)
-	@$(BIN)/mypy $(wildcard pkgs/*/src) lab/src
+	@$(BIN)/mypy $(wildcard pkgs/*/src) lab/src tests/faults/src
 	@scripts/nix-files check
 
 .PHONY: check
@@ -55,6 +55,11 @@ nix-eval: install  ## evaluate every host, image, package and VM test with real 
 .PHONY: options
 options: install  ## write docs/options.md from the NixOS modules (needs what nix-eval needs)
 	@$(BIN)/python tests/evaluation/options.py docs/options.md
+
+ARGS ?=
+.PHONY: faults
+faults: prepare  ## hurt a plant in every declared way, hold what is stored against its record; writes docs/faults.md (an hour or two; ARGS=--list, goes on where it was)
+	@$(AS_ROOT) env PYTHONPATH=tests/faults/src $(BIN)/python -m fieldline_faults $(ARGS)
 
 NAME ?=
 .PHONY: bench
