@@ -384,4 +384,28 @@ BENCHES = (
             Figure("a day in its memory", "book.grown_mib", "MiB", "less"),
         ),
     ),
+    Bench(
+        "replay",
+        "replay.py",
+        "`fieldline replay` over 20 min of 100 assets with three variables at 5 Hz each in a real "
+        "InfluxDB: 1,500 values and 3,000 results a second, no two of an asset at one time, so "
+        "that each value is an event. First the first half, then all of it, comparing only; then "
+        "all of it once more with the results written. InfluxDB and the replay share the cores.",
+        12,
+        (
+            Figure(
+                "values read, two results of each compared", "whole.values_per_s", "1/s", "more"
+            ),
+            Figure("with the results written", "written.values_per_s", "1/s", "more"),
+            Figure(
+                "faster than it was recorded",
+                "whole.times_faster_than_it_was_recorded",
+                "times",
+                "more",
+            ),
+            Figure("resident, half of the time", "half.peak_mb", "MB", "less"),
+            Figure("resident, all of it", "whole.peak_mb", "MB", "less"),
+            Figure("resident, with the results written", "written.peak_mb", "MB", "less"),
+        ),
+    ),
 )
