@@ -1,4 +1,4 @@
-"""`fieldline ready`: wait until a server answers, or could start; runs beside a unit's start.
+"""`fieldline ready`: wait until a server answers, or could start; what units run around a start.
 
 Kafka and InfluxDB tell systemd nothing of their readiness. With this as ExecStartPost a unit is
 active, and a `systemctl restart` done, when the server answers and not when its process exists.
