@@ -98,17 +98,17 @@ class Partition:
 
 def small(patch: pytest.MonkeyPatch, sizes: tuple[int, int, int]) -> None:
     """As if memory and transactions were so small."""
-    for name, size in zip(("_MOST_VALUES", "_TICKS", "_RESULTS"), sizes, strict=True):
+    for name, size in zip(("_MOST_VALUES", "_CELLS", "_RESULTS"), sizes, strict=True):
         patch.setattr(recompute, name, size)
 
 
-SIZES = [(5, 3, 4), (20, 100, 50), (10**6, 2000, 10_000)]
+SIZES = [(5, 40, 4), (20, 1000, 50), (10**6, 10_000, 10_000)]
 identities = st.tuples(
     st.sampled_from("xy"), st.sampled_from("ABC"), st.integers(0, 60), st.integers(0, 9)
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     drawn=st.lists(identities, max_size=60, unique_by=lambda i: i[:3]),
     data=st.data(),
@@ -213,7 +213,7 @@ def test_a_value_that_is_late_during_a_recomputation_starts_another() -> None:
     partition.arrive(live)
     partition.arrive(hole[:100])
     with pytest.MonkeyPatch.context() as patch:
-        small(patch, (10**6, 5, 8))
+        small(patch, (10**6, 50, 8))
         work = partition.begin()
         assert work is not None
         steps = partition.run(work)
@@ -233,7 +233,7 @@ def test_one_that_is_dropped_in_the_middle_is_done_again_and_what_is_done_is_not
     partition.arrive(live)
     partition.arrive(hole)
     with pytest.MonkeyPatch.context() as patch:
-        small(patch, (10**6, 5, 8))
+        small(patch, (10**6, 50, 8))
         work = partition.begin()
         assert work is not None
         steps = partition.run(work)
@@ -284,7 +284,7 @@ def test_an_input_is_looked_for_until_it_is_found() -> None:
     assert partition.read > 2000
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     drawn=st.lists(identities, min_size=5, max_size=60, unique_by=lambda i: i[:3]),
     data=st.data(),
@@ -340,7 +340,7 @@ def test_memory_is_bounded_by_leaving_assets_and_then_time_for_another_reading()
             most = max(most, sum(map(len, self._recordings.values())))
 
     with pytest.MonkeyPatch.context() as patch:
-        small(patch, (200, 2000, 10_000))
+        small(patch, (200, 10_000, 10_000))
         patch.setattr("stream_model.partition.Recomputation", Watched)
         reports = partition.recompute()
     assert final(partition.results) == reference(live + hole)
@@ -415,7 +415,7 @@ def test_what_a_live_step_stores_meanwhile_is_not_ahead_of_what_was_given() -> N
     partition.arrive(live)
     partition.arrive(hole[1:])
     with pytest.MonkeyPatch.context() as patch:
-        small(patch, (10**6, 5, 10_000))
+        small(patch, (10**6, 50, 10_000))
         work = partition.begin()
         assert work is not None
         for number, piece in enumerate(work.run()):
