@@ -271,6 +271,29 @@ async def test_a_rebalance_in_the_middle_of_reading_drops_it() -> None:
     await member.close()
 
 
+async def test_one_whose_partition_has_gone_to_another_is_dropped() -> None:
+    log = MemoryLog(TOPICS)
+    await put(log, b"a", b"b", b"c", b"?")
+    other = Member(log)
+
+    async def join() -> None:
+        log.members.insert(0, other.broker)
+        await log.rebalance()
+        await other.until(b"A", b"B", b"C")
+
+    member = await opened(log, Interrupted(log, join))
+    while (reading := member.engine._rereading) is None:
+        await member.engine.round()
+    # It ends by itself, before the engine has looked at the assignment, and fails in nothing.
+    async with asyncio.timeout(10):
+        await reading
+    await member.rounds(2)
+    assert out(log) == [b"a", b"b", b"c", b"?", b"A", b"B", b"C"]
+    assert member.engine.partitions == {}
+    await member.close()
+    await other.close()
+
+
 async def test_what_the_log_loses_while_it_is_read_is_asked_for_again() -> None:
     log = MemoryLog(TOPICS)
     await put(log, *(b"%c" % n for n in b"abcdef"), b"?")

@@ -89,7 +89,7 @@ def _small() -> AsyncIterator[None]:
         patch.setattr(engine, "POLL_S", 0.001)
         patch.setattr(memory, "_CHUNK", 17)
         patch.setattr(recompute, "_MOST_VALUES", 60)
-        patch.setattr(recompute, "_TICKS", 9)
+        patch.setattr(recompute, "_CELLS", 100)
         patch.setattr(recompute, "_RESULTS", 20)
         patch.setattr(changelog, "_LEAST_ENTRIES_BYTES", 200)
         yield
@@ -185,7 +185,7 @@ async def test_a_crash_at_every_point_of_a_recomputation() -> None:
     given = results(whole)
     assert final(given) == reference(items)
     assert sum(r.revision > REVISION for r in given) > 50
-    for last in range(1, points + 1, 3):
+    for last in range(1, points + 1, 7):
         log = make_log(2, outputs=2)
         await fill(log, items)
         await run_until_crash(log, last)
@@ -194,7 +194,7 @@ async def test_a_crash_at_every_point_of_a_recomputation() -> None:
         assert final(results(log)) == reference(items), last
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(data=st.data())
 async def test_holes_crashes_compaction_and_new_members_in_any_order(data: st.DataObject) -> None:
     log = make_log(data.draw(st.integers(1, 3)), outputs=2)

@@ -259,6 +259,18 @@ def test_what_cannot_be_used_is_refused_with_its_reason(item: OpcValue, reason: 
     assert outcomes[0].rejected == [Rejected(0, reason)]
 
 
+def test_source_times_are_held_against_the_records_own_time() -> None:
+    state = State(make_plan(), HORIZON)
+    early = [value("x", "A", START, 1), value("x", "B", START + 1800 * SECOND, 2)]
+    late = [value("x", "C", START + 3601 * SECOND, 3), value("x", "C", START + 3600 * SECOND, 4)]
+    _, outcome = step(state, [*early, *late], records([*early, *late], START))
+    assert outcome.rejected == [Rejected(2, "bad-timestamp")]
+    assert state.repairs.ledger.lead == FUTURE_NS
+    # An hour later, it is a value like any other.
+    _, outcome = step(state, late[:1], records(late[:1], START + 3600 * SECOND))
+    assert outcome.rejected == []
+
+
 def test_uncertain_whole_and_boolean_values_are_used_and_unused_ones_counted() -> None:
     batch = [
         OpcValue("x", "A", START, 3, 0x40000000),

@@ -28,9 +28,9 @@ from stream_model.work import Recomputed, Report
 
 # Values in memory, 24 bytes each and as much again while they are sorted.
 _MOST_VALUES = 1_000_000
-# Ticks that are looked at between two turns of the live records, and results of one transaction:
-# some ms, and some tens of ms.
-_TICKS = 2_000
+# Inputs and results that are worked on between two turns of the live records, and results of one
+# transaction: some ms, and some tens of ms.
+_CELLS = 10_000
 _RESULTS = 10_000
 # Assets that are looked at for what can be dropped, before some are left to wait.
 _PRUNED = 20
@@ -56,8 +56,9 @@ class Recomputation:
         self._revision = repairs.take_revision(next_offset)
         self._lead = repairs.ledger.lead
         self._recordings = {
-            asset: Recording(state.windows[asset], repair, whole=not repairs.ledger.rebuilt)
+            asset: Recording(window, repair, whole=not repairs.ledger.rebuilt)
             for asset, repair in running.items()
+            if (window := state.window(asset)) is not None
         }
         self._assets = len(running)
         self._skipped = {name.encode() for name in state.plan.assets.keys() - running.keys()}
@@ -78,7 +79,6 @@ class Recomputation:
         if records and records[0].offset < self._start:
             self._start, self._start_ms = records[0].offset, records[0].timestamp
         skipped = self._skipped
-        before = self._values
         for record in records:
             if record.key in skipped:
                 continue
@@ -93,7 +93,7 @@ class Recomputation:
             if not isinstance(judged, str):
                 recording.add(judged[0], item.time, judged[1], record.offset)
                 self._values += 1
-        if self._values > _MOST_VALUES and self._values > before:
+        if self._values > _MOST_VALUES:
             self._shrink()
 
     def taken(self, start: int, first: int) -> None:
@@ -164,8 +164,10 @@ class Recomputation:
         # Where nothing was ever removed, what is not there never was.
         lost = self._complete_from != EVER
         unknown = recording.unknowable(found) if lost else []
-        for place in range(0, len(ticks), _TICKS):
-            part = ticks[place : place + _TICKS]
+        groups = [recording.kind.groups[number] for number in recording.groups]
+        count = max(1, _CELLS // sum(len(group.inputs) + len(group.models) for group in groups))
+        for place in range(0, len(ticks), count):
+            part = ticks[place : place + count]
             missing = self._evaluate(recording, found, part)
             if lost:
                 unknown += missing
