@@ -212,4 +212,24 @@ BENCHES = (
             Figure("resident, with the results written", "written.peak_mb", "MB", "less"),
         ),
     ),
+    Bench(
+        "backup",
+        "backup.py",
+        "On a lab's database host with the plant running (as root): how long each server stands "
+        "still for `fieldline backup`, with little data, and with 4 GiB of closed segments and as "
+        "much of TSM files; beside it stop, tar, start. Most of Kafka's time is its own start.",
+        10,
+        (
+            Figure("Kafka stands still", "small.*.stood_still.kafka", "s", "less"),
+            Figure("Kafka stands still, 4 GiB more", "large.*.stood_still.kafka", "s", "less"),
+            Figure("Kafka by stop, tar, start", "by_hand.*.kafka", "s", "less"),
+            Figure("InfluxDB stands still", "small.*.stood_still.influxdb", "s", "less"),
+            Figure(
+                "InfluxDB stands still, 4 GiB more", "large.*.stood_still.influxdb", "s", "less"
+            ),
+            Figure("InfluxDB by stop, tar, start", "by_hand.*.influxdb", "s", "less"),
+            Figure("a backup of 8 GiB", "large.*.seconds", "s", "less"),
+            Figure("a restore of 8 GiB", "restore_s", "s", "less"),
+        ),
+    ),
 )
