@@ -191,11 +191,11 @@ BENCHES = (
     Bench(
         "replay",
         "replay.py",
-        "`fieldline replay` over 20 min of 100 assets with three variables at 5 Hz each in a real "
+        "`fieldline replay` over 10 min of 100 assets with three variables at 5 Hz each in a real "
         "InfluxDB: 1,500 values and 3,000 results a second, no two of an asset at one time, so "
         "that each value is an event. First the first half, then all of it, comparing only; then "
         "all of it once more with the results written. InfluxDB and the replay share the cores.",
-        12,
+        6,
         (
             Figure(
                 "values read, two results of each compared", "whole.values_per_s", "1/s", "more"
