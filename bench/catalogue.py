@@ -387,11 +387,11 @@ BENCHES = (
     Bench(
         "replay",
         "replay.py",
-        "`fieldline replay` over 20 min of 100 assets with three variables at 5 Hz each in a real "
+        "`fieldline replay` over 10 min of 100 assets with three variables at 5 Hz each in a real "
         "InfluxDB: 1,500 values and 3,000 results a second, no two of an asset at one time, so "
         "that each value is an event. First the first half, then all of it, comparing only; then "
         "all of it once more with the results written. InfluxDB and the replay share the cores.",
-        12,
+        6,
         (
             Figure(
                 "values read, two results of each compared", "whole.values_per_s", "1/s", "more"
@@ -406,6 +406,26 @@ BENCHES = (
             Figure("resident, half of the time", "half.peak_mb", "MB", "less"),
             Figure("resident, all of it", "whole.peak_mb", "MB", "less"),
             Figure("resident, with the results written", "written.peak_mb", "MB", "less"),
+        ),
+    ),
+    Bench(
+        "backup",
+        "backup.py",
+        "On a lab's database host with the plant running (as root): how long each server stands "
+        "still for `fieldline backup`, with little data, and with 4 GiB of closed segments and as "
+        "much of TSM files; beside it stop, tar, start. Most of Kafka's time is its own start.",
+        10,
+        (
+            Figure("Kafka stands still", "small.*.stood_still.kafka", "s", "less"),
+            Figure("Kafka stands still, 4 GiB more", "large.*.stood_still.kafka", "s", "less"),
+            Figure("Kafka by stop, tar, start", "by_hand.*.kafka", "s", "less"),
+            Figure("InfluxDB stands still", "small.*.stood_still.influxdb", "s", "less"),
+            Figure(
+                "InfluxDB stands still, 4 GiB more", "large.*.stood_still.influxdb", "s", "less"
+            ),
+            Figure("InfluxDB by stop, tar, start", "by_hand.*.influxdb", "s", "less"),
+            Figure("a backup of 8 GiB", "large.*.seconds", "s", "less"),
+            Figure("a restore of 8 GiB", "restore_s", "s", "less"),
         ),
     ),
 )

@@ -1,6 +1,6 @@
 """What a replay takes: time, memory, and the same for the half of the time.
 
-    python bench/replay.py [--minutes 20]
+    python bench/replay.py [--minutes 10]
 
 Prints one JSON object. A real InfluxDB holds 100 assets of three variables at 5 Hz (1,500 values
 and 3,000 results a second, no two of an asset at one time); `fieldline replay` is run over it as a
@@ -126,7 +126,7 @@ def run(site: Site, tokens: Path, begin: int, end: int, *options: str) -> dict[s
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description="What a replay takes.")
-    parser.add_argument("--minutes", type=int, default=20)
+    parser.add_argument("--minutes", type=int, default=10)
     minutes = parser.parse_args().minutes
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -114,7 +114,8 @@ def test_on_a_disk_without_links_everything_is_copied(
 def test_a_server_that_did_not_run_is_not_started(case: Case) -> None:
     case.world.runs[KAFKA.unit] = False
     taken = case.take()
-    assert case.world.done == [f"stop {INFLUXDB.unit}", f"start {INFLUXDB.unit}"]
+    wanted = [f"stop {KAFKA.unit}", f"stop {INFLUXDB.unit}", f"start {INFLUXDB.unit}"]
+    assert case.world.done == wanted
     assert not case.world.runs[KAFKA.unit]
     assert taken.stopped["kafka"] == 0.0
 

@@ -129,6 +129,8 @@ class Backup:
         """Copy a part while its server stands still; the items and for how long, s."""
         ran = self._servers.running([part.unit]).get(part.unit, False)
         if not ran:
+            # It may be about to: then its end is waited for.
+            self._servers.stop([part.unit])
             return self._take(part), 0.0
         with self._guards.started_again([part.unit], self._stage):
             begin = time.monotonic()
