@@ -379,14 +379,20 @@ def test_influxdb_where_it_cannot_be_asked(tmp_path: Path) -> None:
 # -- secrets, certificates, backup, versions ------------------------------------------------------
 
 CREDENTIALS = """\
-Id=telegraf.service
-LoadCredential=influxdb_writer_token:/var/lib/influxdb-provision/influxdb-writer-token
+# /etc/systemd/system/telegraf.service
+[Unit]
+Description=Telegraf
 
-Id=influxdb-provision.service
+[Service]
+ExecStart=/bin/telegraf
+
+# /etc/systemd/system/telegraf.service.d/overrides.conf
+[Service]
+LoadCredential=influxdb_writer_token:/var/lib/influxdb-provision/influxdb-writer-token
+# /nix/store/abc-unit-influxdb-provision.service/influxdb-provision.service
+[Service]
 LoadCredential=influxdb-admin-password:/run/secrets/influxdb-admin-password
 LoadCredential=influxdb-admin-token:/run/secrets/influxdb-admin-token
-
-Id=apache-kafka.service
 """
 
 
@@ -414,7 +420,7 @@ def test_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     remedies = {f.subject: f.what_to_do for f in seen}
     assert "restart influxdb-provision" in remedies["secret influxdb_writer_token"]
     assert "secrets install db" in remedies["secret influxdb-admin-token"]
-    monkeypatch.setattr("fieldline.doctor.secrets.run_command", lambda _: "Id=x.service\n")
+    monkeypatch.setattr("fieldline.doctor.secrets.run_command", lambda _: "[Service]\n")
     assert verdicts(secrets(context(plant))) == {"host db": "ok"}
 
     def broken(_: object) -> str:

@@ -453,9 +453,19 @@ def test_influxdb_that_refuses_what_is_written() -> None:
     # What its input says of Kafka is none of InfluxDB's.
     plant.words = {"telegraf": failed("2026-11-25T00:00:00Z E! [inputs.kafka_consumer::opc] EOF")}
     assert plant.only().cause.endswith("sends")
-    # Errors of long ago, and nothing that waits: not the reason.
-    plant.writer_waiting = 0
+    # Errors of long ago, and no more waits than at any moment: not the reason.
+    plant.writer_waiting = 3
     assert plant.only().code == "writer-loses"
+
+
+def test_what_influxdb_refuses_may_be_seen_in_it_all_the_same() -> None:
+    """On a full disk points are in its memory, where queries find them, and lost at its end."""
+    full = failed("2026-11-25T00:05:58Z E! [outputs.influxdb_v2] no space left on device")
+    plant = Plant(writer_waiting=155, writer_errors=20, words={"telegraf": full})
+    found = plant.diagnosis()
+    assert (found.stopped, found.arriving) == ([], 5)
+    assert [(note.hop, note.code) for note in found.notes] == [("influxdb", "influxdb-refuses")]
+    assert "its disk is full" in found.notes[0].text
 
 
 # -- clocks, notes, and what cannot be seen -------------------------------------------------------
@@ -546,6 +556,17 @@ def test_what_cannot_be_seen_from_here_is_said_and_not_judged() -> None:
     assert unknown.unseen == ["units and journal: this machine is none of the site's hosts"]
     barred = Plant(here=LocalHost("db", problem="no systemd")).diagnosis()
     assert barred.unseen == ["units and journal of db: no systemd"]
+
+
+def test_a_site_without_a_database() -> None:
+    hosts = {n: replace(h, roles=()) if n == "db" else h for n, h in SITE.hosts.items()}
+    hosts["db"] = replace(hosts["db"], roles=("kafka",))
+    site = replace(SITE, hosts=hosts)
+    plant = Plant(site=site, host="db", store_unseen="no host of the site has it")
+    plant.stop(P, age=30.0)
+    assert [said(group) for group in plant.diagnosis().stopped] == [
+        ("subscription", "collector", "subscription-dead")
+    ]
 
 
 def test_kafka_is_the_last_place_where_influxdb_cannot_be_seen() -> None:

@@ -69,9 +69,11 @@ class Context:
 
     def influxdb(self) -> InfluxClient | str:
         """A client of InfluxDB, or in plain words why there is none here."""
-        host = hosts_of(self.site, "influxdb")[0]
-        if self.here.name not in (None, host):
-            return f"it answers on its own host only ({host})"
+        hosts = hosts_of(self.site, "influxdb")
+        if not hosts:
+            return "no host of the site has it"
+        if self.here.name not in (None, *hosts):
+            return f"it answers on its own host only ({hosts[0]})"
         try:
             token = read_token(self.path(str(self.token_file)))
         except FieldlineError as error:

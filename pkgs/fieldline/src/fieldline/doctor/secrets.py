@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 
 from fieldline.doctor.context import Context
 from fieldline.doctor.finding import Finding
 from fieldline.local.units import run_command
+
+# A unit's own file, or one that adds to it.
+_FILE = re.compile(r"# /\S*?/([^/\s]+)\.service(?:\.d/\S+)?")
+_CREDENTIAL = re.compile(r"LoadCredential=([^:\s]+):(/\S+)")
 
 _REMEDY = "From where the plant is kept: `fieldline secrets install {host} ADDRESS`, then deploy."
 
@@ -54,18 +59,18 @@ def credentials(units: list[str]) -> dict[str, tuple[str, str]]:
     """
     if not units:
         return {}
-    argv = ["systemctl", "show", "--property=Id,LoadCredential", "--"]
-    return parse_credentials(run_command([*argv, *(f"{unit}.service" for unit in units)]))
+    # `systemctl show` of systemd 252 does not tell them.
+    argv = ["systemctl", "cat", "--", *(f"{unit}.service" for unit in units)]
+    return parse_credentials(run_command(argv))
 
 
 def parse_credentials(output: str) -> dict[str, tuple[str, str]]:
-    """The credentials in what `systemctl show` prints."""
+    """The credentials in what `systemctl cat` prints: each file below a comment with its path."""
     found: dict[str, tuple[str, str]] = {}
-    for block in output.split("\n\n"):
-        lines = [line.split("=", 1) for line in block.splitlines() if "=" in line]
-        unit = next((v.removesuffix(".service") for k, v in lines if k == "Id"), "")
-        for key, value in lines:
-            if key == "LoadCredential" and ":" in value:
-                name, _, path = value.partition(":")
-                found.setdefault(name, (path, unit))
+    unit = ""
+    for line in output.splitlines():
+        if match := _FILE.fullmatch(line):
+            unit = match[1]
+        elif match := _CREDENTIAL.fullmatch(line):
+            found.setdefault(match[1], (match[2].replace("%%", "%"), unit))
     return found

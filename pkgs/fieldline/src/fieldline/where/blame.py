@@ -6,6 +6,8 @@ cause.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fieldline.local import plain
 from fieldline.service import EXIT_CONFIGURATION
 from fieldline.site import Site
@@ -15,8 +17,10 @@ from fieldline.where.endpoint import Reach
 from fieldline.where.evidence import Evidence
 from fieldline.where.probes import hosts_of
 
-# Telegraf may have so many values in its buffer at any moment: what comes in two seconds.
+# Telegraf may have so many values in its buffer at any moment: what comes in two seconds. A writer
+# takes no more than 10,000 records of a topic (lib/telegraf/writer.nix).
 _WAITING_S = 2.0
+_MOST_WAITING = 5000.0
 
 
 class Blame:
@@ -26,7 +30,7 @@ class Blame:
         rates: collector to the values per second that are declared for it.
     """
 
-    def __init__(self, site: Site, evidence: Evidence, rates: dict[str, float]) -> None:
+    def __init__(self, site: Site, evidence: Evidence, rates: Mapping[str, float]) -> None:
         self._site = site
         self._evidence = evidence
         self._rates = rates
@@ -94,7 +98,7 @@ class Blame:
         size = (
             None if scrape is None else scrape.total("internal_write_buffer_size", output="kafka")
         )
-        if not size or size < max(1.0, _WAITING_S * self._rates.get(host, 0.0)):
+        if not size or size < _usual(self._rates.get(host, 0.0)):
             return None
         return round(size)
 
@@ -105,7 +109,7 @@ class Blame:
             return None
         waiting = scrape.total("internal_write_buffer_size", output="influxdb_v2")
         errors = scrape.total("internal_write_errors", output="influxdb_v2")
-        if not waiting or not errors:
+        if not errors or not waiting or waiting < _usual(sum(self._rates.values())):
             return None
         entry = self._evidence.words.get("telegraf")
         reason = ""
@@ -191,3 +195,8 @@ class Blame:
 
     def _asked(self, hosts: set[str]) -> set[str]:
         return set(self._reaches()) & hosts
+
+
+def _usual(rate: float) -> float:
+    """How many values may wait in a Telegraf to which so many come in a second."""
+    return min(max(1.0, _WAITING_S * rate), _MOST_WAITING)

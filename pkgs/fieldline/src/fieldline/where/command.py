@@ -93,9 +93,11 @@ def where(
 
 def _store(site: DeclaredSite, url: str, token_file: Path) -> Store:
     """Where InfluxDB is asked: at the given URL, or on its own host."""
-    host, here = hosts_of(site, "influxdb")[0], this_host(site)
-    if not url and here not in (None, host):
-        return Store(unseen=f"it answers on its own host only ({host})")
+    hosts, here = hosts_of(site, "influxdb"), this_host(site)
+    if not url and not hosts:
+        return Store(unseen="no host of the site has it")
+    if not url and here not in (None, *hosts):
+        return Store(unseen=f"it answers on its own host only ({hosts[0]})")
     try:
         token = read_token(token_file)
     except FieldlineError as error:

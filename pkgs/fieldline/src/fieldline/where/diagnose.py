@@ -14,6 +14,7 @@ from fieldline.where.diagnosis import Diagnosis, Note, StopHop, grouped
 from fieldline.where.evidence import CLOCK_S, Evidence
 from fieldline.where.judge_models import Models
 from fieldline.where.judge_variables import Variables
+from fieldline.where.probes import hosts_of
 
 # What happened longer ago is history.
 _MINUTE_NS = 60 * 10**9
@@ -50,6 +51,7 @@ def diagnose(site: Site, catalogue: Catalogue, evidence: Evidence, chosen: Chose
     stops = variables.stops()
     models = Models(site, catalogue, evidence, chosen.models, variables, stops)
     found = [stop for index, stop in stops.items() if index in wanted] + models.stops()
+    refused = any(stop.hop == "influxdb" for stop in found)
     return Diagnosis(
         evidence.now_ns,
         evidence.here.name,
@@ -57,7 +59,7 @@ def diagnose(site: Site, catalogue: Catalogue, evidence: Evidence, chosen: Chose
         len(variables.arriving & wanted) + models.arriving,
         _seen_at(evidence),
         grouped(found),
-        list(_notes(site, evidence, variables)),
+        list(_notes(site, evidence, variables, stopped_there=refused)),
         list(_unseen(site, evidence)),
     )
 
@@ -69,7 +71,9 @@ def _seen_at(evidence: Evidence) -> str:
     return "Kafka" if looked or evidence.gap_fillers else ""
 
 
-def _notes(site: Site, evidence: Evidence, variables: Variables) -> Iterator[Note]:
+def _notes(
+    site: Site, evidence: Evidence, variables: Variables, *, stopped_there: bool
+) -> Iterator[Note]:
     yield from _clocks(site, evidence, variables)
     for host in site.collectors:
         scrape = evidence.readings.telegrafs.get(host)
@@ -88,6 +92,11 @@ def _notes(site: Site, evidence: Evidence, variables: Variables) -> Iterator[Not
             r for r in evidence.tail.refused if evidence.now_ns - r.arrival_ms * 10**6 < _MINUTE_NS
         ]
     )
+    for host in hosts_of(site, "writer"):
+        # What InfluxDB refuses may be seen in it for a while: it is in its memory, and not on disk.
+        why = variables.blame.refused(host)
+        if why is not None and not stopped_there:
+            yield Note("influxdb", "InfluxDB", why.code, why.text, why.what_to_do)
     if refused:
         last = refused[-1]
         series = (

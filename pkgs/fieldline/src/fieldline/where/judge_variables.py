@@ -304,11 +304,11 @@ def behind_kafka(site: Site, evidence: Evidence, blame: Blame, group: str) -> Fo
     Args:
         group: the writer's consumer group of the topic.
     """
-    hosts = hosts_of(site, "writer")
-    writer = hosts[0] if hosts else hosts_of(site, "influxdb")[0]
     why = blame.influxdb()
     if why is not None:
         return "influxdb", "InfluxDB", why
+    # The role is InfluxDB's host's alone: without it nothing was ever stored.
+    writer = next(iter(hosts_of(site, "writer")), "no host")
     why = blame.writer(writer)
     if why is not None:
         return "writer", writer, why

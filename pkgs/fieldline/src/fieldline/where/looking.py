@@ -36,6 +36,9 @@ _T = TypeVar("_T")
 # How long the further evidence is waited for, s; what has not come then is not judged by.
 _PATIENCE = 6.0
 _MINUTE_NS = 60 * 10**9
+_HOUR_NS = 60 * _MINUTE_NS
+# How far the ends of the topics are read back where InfluxDB cannot be asked.
+_BACK_NS = 10 * _MINUTE_NS
 # What of a record is read at most: 12 MB.
 _MOST_ENTRIES = 500_000
 _MARGIN_NS = 5 * 10**9
@@ -139,7 +142,10 @@ class Looker:
         tail: Future[Tail] | None = None
         if evidence.readings.kafka.reach == "answers":
             span = int(self._limits.max(initial=0))
-            since_ms = (evidence.now_ns - min(span, _MINUTE_NS * 60)) // 10**6
+            if evidence.stored is None:
+                # Without InfluxDB it is Kafka alone that tells since when.
+                span = max(span, _BACK_NS)
+            since_ms = (evidence.now_ns - min(span, _HOUR_NS)) // 10**6
             topics = {name: len(t.ends) for name, t in evidence.readings.kafka.topics.items()}
             tail = pool.submit(read_tail, bootstrap_of(self._site), topics, since_ms)
         records = {
