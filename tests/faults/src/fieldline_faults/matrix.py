@@ -38,8 +38,8 @@ def cells(declaration: Declaration) -> list[Cell]:
     return [Cell(kind, target) for kind in KINDS for target in kind.targets(declaration)]
 
 
-# Known not to hold, so that `make faults` alone shows it: InfluxDB 2.7 goes on refusing writes after
-# its disk was full, until it is restarted (docs/limits.md).
+# Known not to hold, so that `make faults` alone shows it: InfluxDB 2.7 refuses writes from when its
+# disk was full until it is restarted (docs/limits.md).
 OPEN = frozenset({"disk-full"})
 
 
