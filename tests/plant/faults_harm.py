@@ -72,8 +72,9 @@ class Harm:
 
     def delete(self, measurement: str, tags: Mapping[str, str], time_ns: int) -> None:
         """Delete the points of one instant."""
+        # In quotes, since some names (`name`) are words of the language.
         predicate = " AND ".join(
-            f'{k}="{v}"' for k, v in {"_measurement": measurement, **tags}.items()
+            f'"{k}"="{v}"' for k, v in {"_measurement": measurement, **tags}.items()
         )
         span = {"start": iso(time_ns), "stop": iso(time_ns)}
         self._ask("/api/v2/delete", {}, span | {"predicate": predicate})
