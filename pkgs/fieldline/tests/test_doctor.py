@@ -109,7 +109,12 @@ def local_site(taken: Mapping[str, int]) -> Site:
     closed = 1
     servers = {n: replace(s, port=closed) for n, s in SITE.servers.items()}
     metrics = replace(
-        SITE.metrics, opc_server=closed, stream_model=closed, telegraf=closed, gap_filler=closed
+        SITE.metrics,
+        opc_server=closed,
+        stream_model=closed,
+        telegraf=closed,
+        gap_filler=closed,
+        ledger=closed,
     )
     return replace(
         SITE,
@@ -148,7 +153,7 @@ def test_a_silent_host_and_who_may_reach_what(monkeypatch: pytest.MonkeyPatch) -
     from_collector = verdicts(ports(context(Plant(host="collector"))))
     assert from_collector["opc 4840 (opc-server)"] == "failed"
     assert from_collector["db 9092 (apache-kafka)"] == "failed"
-    assert len(declared_ports(SITE)) == len(from_collector) == 12
+    assert len(declared_ports(SITE)) == len(from_collector) == 13
 
 
 # -- clocks ---------------------------------------------------------------------------------------
@@ -351,6 +356,13 @@ def test_groups(group: Group | None, verdict: Verdict, words: str) -> None:
     assert seen["group telegraf-model"][0] == "ok"
 
 
+def test_a_group_without_anything_to_read() -> None:
+    nothing = changed(None)
+    empty = {key: 0 if key[0] == "opc" else end for key, end in nothing.ends.items()}
+    seen = found(kafka_check.groups(replace(nothing, ends=empty), 5.0))
+    assert seen["group telegraf-opc"] == ("ok", "topic opc is empty")
+
+
 def test_a_group_that_is_behind_by_more_than_a_minute() -> None:
     behind = changed(Group(1, {("opc", n): 20 for n in range(4)}))
     assert found(kafka_check.groups(behind, 5.0))["group telegraf-opc"][0] == "warning"
@@ -496,16 +508,16 @@ def test_where_certificates_are_wanted(
 def test_backup(tmp_path: Path) -> None:
     folder = tmp_path / "var/backup"
     folder.mkdir(parents=True)
-    for name, days in (("kafka", 8), ("influxdb", 1)):
-        (folder / f"{name}.tar").touch()
+    assert verdicts(backup(context(root=tmp_path))) == {"backup of db": "skipped"}
+    for days, expected in ((8, "warning"), (1, "ok")):
+        made = folder / f"db-{days}.tar"
+        made.touch()
         at = NOW / 1e9 - days * 86_400
-        os.utime(folder / f"{name}.tar", (at, at))
-    assert found(backup(context(root=tmp_path))) == {
-        "backup of kafka": ("warning", "it was made 8.0 d ago"),
-        "backup of influxdb": ("ok", "it was made 1.0 d ago"),
-    }
-    assert set(verdicts(backup(context())).values()) == {"skipped"}
-    assert set(verdicts(backup(context(Plant(host="opc")))).values()) == {"skipped"}
+        os.utime(made, (at, at))
+        assert found(backup(context(root=tmp_path))) == {
+            "backup of db": (expected, f"the newest in /var/backup is {days}.0 d old")
+        }
+    assert verdicts(backup(context(Plant(host="opc")))) == {"backup of db": "skipped"}
 
 
 def test_versions() -> None:

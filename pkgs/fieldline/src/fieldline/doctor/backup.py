@@ -4,40 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fieldline.backup.command import FOLDER
 from fieldline.doctor.context import Context
 from fieldline.doctor.finding import Finding
 
-# Where docs/recovery.md puts it.
-_FILES = {
-    "kafka": ("kafka", "/var/backup/kafka.tar"),
-    "influxdb": ("influxdb", "/var/backup/influxdb.tar"),
-}
 _OLD_DAYS = 7
-_REMEDY = "docs/recovery.md#backup has the steps."
+_REMEDY = "`fieldline backup` there makes one: docs/recovery.md#backup."
 
 
 def backup(context: Context) -> Iterator[Finding]:
-    """How old the files of the last backup are."""
-    for role, (name, path) in _FILES.items():
-        host = next((h.name for h in context.site.hosts.values() if role in h.roles), None)
-        if host is None:
+    """How old the newest archive of a host is that has Kafka or InfluxDB."""
+    for host in context.site.hosts.values():
+        if not {"kafka", "influxdb"} & set(host.roles):
             continue
-        subject = f"backup of {name}"
-        if host != context.here.name:
-            yield Finding(subject, "skipped", f"it is made on {host}")
+        subject = f"backup of {host.name}"
+        if host.name != context.here.name:
+            yield Finding(subject, "skipped", f"it is made on {host.name}")
             continue
+        folder = context.path(str(FOLDER))
         try:
-            made = context.path(path).stat().st_mtime
-        except FileNotFoundError:
-            text = f"there is no {path}; whether there is a copy elsewhere is not known"
+            times = [path.stat().st_mtime for path in folder.glob("*.tar")]
+        except OSError as error:
+            yield Finding(subject, "skipped", f"{FOLDER} cannot be looked at: {error}")
+            continue
+        if not times:
+            text = f"there is none in {FOLDER}; whether there is one elsewhere is not known"
             yield Finding(subject, "skipped", text, _REMEDY)
             continue
-        except OSError as error:
-            yield Finding(subject, "skipped", f"{path} cannot be looked at: {error}")
-            continue
-        days = (context.now_ns / 1e9 - made) / 86_400
-        text = f"it was made {days:.1f} d ago"
-        if days > _OLD_DAYS:
-            yield Finding(subject, "warning", text, _REMEDY)
-        else:
-            yield Finding(subject, "ok", text)
+        days = (context.now_ns / 1e9 - max(times)) / 86_400
+        old = days > _OLD_DAYS
+        text = f"the newest in {FOLDER} is {days:.1f} d old"
+        yield Finding(subject, "warning" if old else "ok", text, _REMEDY if old else "")

@@ -108,6 +108,9 @@ def groups(broker: Broker, rate: float) -> Iterator[Finding]:
         # Our services' groups have their names; the others are Telegraf's.
         unit = "telegraf" if name.startswith("telegraf-") else name
         group = broker.groups.get(name)
+        if not any(end for (of, _), end in broker.ends.items() if of == topic):
+            yield Finding(subject, "ok", f"topic {topic} is empty")
+            continue
         if group is None or not group.committed:
             text = "it has not read anything yet"
             remedy = f"See `systemctl status {unit}` on its host."

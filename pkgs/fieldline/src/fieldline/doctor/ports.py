@@ -10,6 +10,7 @@ from fieldline.doctor.context import Context
 from fieldline.doctor.finding import Finding
 from fieldline.site import Site
 from fieldline.where.endpoint import Reach, reach_of_port
+from fieldline.where.probes import KAFKA_CLIENTS
 
 _SSH = 22
 _LOOPBACK = "127.0.0.1"
@@ -52,11 +53,7 @@ def ports(context: Context) -> Iterator[Finding]:
 def declared_ports(site: Site) -> list[Port]:
     """The ports of all hosts, with who may reach them."""
     found = [Port(name, host.address, _SSH, "sshd") for name, host in site.hosts.items()]
-    clients = frozenset(
-        name
-        for name, host in site.hosts.items()
-        if {"collector", "stream-model", "writer"} & set(host.roles)
-    )
+    clients = frozenset(n for n, host in site.hosts.items() if KAFKA_CLIENTS & set(host.roles))
     for server in site.servers.values():
         if server.host is not None and server.port is not None:
             address = site.hosts[server.host].address
@@ -85,6 +82,7 @@ def declared_ports(site: Site) -> list[Port]:
         if "kafka" in roles:
             add("apache-kafka", site.kafka.port, clients | {name})
         if "influxdb" in roles:
+            add("ledger", site.metrics.ledger)
             add("influxdb2", site.influxdb.port, frozenset({name}), _LOOPBACK)
         if "grafana" in roles:
             add("grafana", site.grafana.port)

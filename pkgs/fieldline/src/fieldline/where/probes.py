@@ -26,6 +26,9 @@ PATIENCE = 0.8
 
 _SILENT = "does not answer"
 
+# The roles whose hosts Kafka's firewall lets in (lib/plant.nix).
+KAFKA_CLIENTS = frozenset({"collector", "stream-model", "writer", "influxdb"})
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -134,7 +137,7 @@ def hosts_of(site: Site, role: str) -> list[str]:
 def may_ask_kafka(site: Site, here: str | None) -> bool:
     """Whether Kafka's firewall lets a host in; whoever is none of the site's hosts just tries."""
     roles = () if here is None else site.hosts[here].roles
-    return here is None or bool({"collector", "stream-model", "writer", "kafka"} & set(roles))
+    return here is None or bool({*KAFKA_CLIENTS, "kafka"} & set(roles))
 
 
 def _unasked() -> KafkaReading:
