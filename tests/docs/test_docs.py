@@ -13,7 +13,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(Path(__file__).parent))
 
+from fieldline.doctor import CHECKS  # noqa: E402
 from fieldline.site import SiteError, load_site  # noqa: E402
+from fieldline.where.causes import CAUSES  # noqa: E402
 from readme_steps import follow, steps  # noqa: E402
 
 README = (ROOT / "README.md").read_text()
@@ -82,3 +84,19 @@ def test_no_lock_file_names_an_address() -> None:
     assert locks
     for name in locks:
         assert not re.search(r"\bhttps?://", (ROOT / name).read_text()), name
+
+
+def test_every_cause_and_every_check_is_explained_to_who_operates() -> None:
+    text = (ROOT / "docs" / "operate.md").read_text()
+    named = set(re.findall(r"`([a-z0-9-]+)`", text))
+    assert set(CAUSES) <= named, sorted(set(CAUSES) - named)
+    assert {check.name for check in CHECKS} <= named
+
+
+def test_the_causes_in_the_table_are_those_that_are_told() -> None:
+    text = (ROOT / "docs" / "operate.md").read_text()
+    table = text.partition("### Causes")[2].partition("## ")[0]
+    cells = [line.split("|")[2] for line in table.splitlines() if line.startswith("| ")]
+    listed = {code for cell in cells for code in re.findall(r"`([a-z-]+)`", cell)} - {"code"}
+    assert listed
+    assert listed <= set(CAUSES), sorted(listed - set(CAUSES))
