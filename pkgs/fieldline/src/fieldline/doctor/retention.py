@@ -20,9 +20,8 @@ from fieldline.site import Site
 
 _DAY = 86_400.0
 
-# Where nothing can be measured yet. Kafka's is a guess on the safe side, for batches of one record as
-# in a small plant. InfluxDB's was measured: 13.4, compacted, of random walks in full precision, which
-# compress worst.
+# Where nothing can be measured yet. Kafka's is a guess, for batches of one record as in a small
+# plant. InfluxDB's was measured: 13.4, compacted, of random walks in full precision.
 KAFKA_BYTES = 260
 INFLUXDB_BYTES = 14
 
