@@ -1,7 +1,7 @@
 """History as OPC UA's binary encoding (OPC 10000-6), many values at once.
 
-asyncua would make four Python objects of each value and encode them one by one: 20 µs a value,
-against 0.1 µs here.
+asyncua would make four Python objects of each value and encode them one by one. With this, all of a
+read costs the server 2.9 µs a value (`bench/opc_server_history.py`).
 """
 
 from __future__ import annotations

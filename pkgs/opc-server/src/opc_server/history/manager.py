@@ -22,11 +22,11 @@ from opc_server.opcua import Server, StatusCodes, since_1970, status_code
 from opc_server.points import Point
 from opc_server.worker import Worker
 
-# Values in one answer, of all its variables together. asyncua's client takes 10 to 20 µs for each,
-# four times that on a Pi, and gives its connection up when it could not probe it for 1 s.
+# Values in one answer, of all its variables together. asyncua's client takes some 7 µs for each,
+# more on a slower machine, and gives its connection up when it could not probe it for 1 s.
 VALUES_PER_ANSWER = 10_000
-# asyncua takes a request apart, and puts the answer together, in the event loop: 25 µs a node, four
-# times that on a Pi.
+# asyncua takes a request apart, and puts the answer together, in the event loop, some
+# tens of µs a node.
 NODES_PER_REQUEST = 1_000
 # For the same reason: on a slow disk an answer has what was found until then, and a continuation
 # point.
