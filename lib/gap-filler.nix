@@ -1,5 +1,4 @@
-# The gap filler of a collector, and how it has Telegraf restarted: it runs as nobody in particular, so
-# it writes a file, and a path unit of systemd starts the one-shot that may.
+# The gap filler of a collector.
 { plant, host }:
 let
   inherit (plant)
@@ -11,11 +10,16 @@ let
     ;
   inherit (util) optionalAttrs optionals;
   units = import ./units.nix;
+  restarter = import ./restarter.nix;
   client = import ./opcua-client.nix { inherit plant host; };
 
   here = has "collector" host;
   name = "gap-filler";
-  restartFile = "/run/${name}/restart-telegraf";
+  # The subscriptions are dead, and the server has newer values.
+  restart = {
+    unit = "telegraf";
+    by = name;
+  };
   credential = units.credentialPath name;
 in
 {
@@ -40,7 +44,7 @@ in
           "--metrics"
           (endpoint host.address metrics.gap-filler)
           "--restart-file"
-          restartFile
+          (restarter.file restart)
         ]
         ++ optionals (client.secured != [ ]) [
           "--certificate"
@@ -56,53 +60,17 @@ in
       serviceConfig = {
         StateDirectory = name;
         StateDirectoryMode = "0700";
-        RuntimeDirectory = name;
         # 4 million source times are 31 MiB, Python with its libraries 90, and a batch is under way.
         MemoryMax = "256M";
         # Live values first, where the host is busy.
         CPUWeight = 50;
-      };
+      }
+      // restarter.serviceConfig name;
       credentials = client.credentials client.password;
     };
-
-    # Root, since it starts units; it may nothing else: of hardening.nix nothing is taken back.
-    telegraf-restart = units.service {
-      description = "Restart of Telegraf, whose subscriptions are dead";
-      network = false;
-      base = units.hardening;
-      wantedBy = [ ];
-      # One that starts or stops at the moment is left alone.
-      conditions = [
-        {
-          program = "systemctl";
-          arguments = [
-            "--quiet"
-            "is-active"
-            "telegraf.service"
-          ];
-        }
-      ];
-      command = {
-        program = "systemctl";
-        arguments = [
-          "try-restart"
-          "telegraf.service"
-        ];
-      };
-      serviceConfig = {
-        Type = "oneshot";
-        # Longer than Telegraf may take to stop and start.
-        TimeoutStartSec = "3min";
-      };
-    };
   };
 
-  paths = optionalAttrs here {
-    telegraf-restart = units.path {
-      description = "Wish of the gap filler to have Telegraf restarted";
-      pathConfig.PathChanged = restartFile;
-    };
-  };
+  restarts = optionals here [ restart ];
 
   firewall = optionals here [
     {

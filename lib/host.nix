@@ -11,7 +11,7 @@ let
   inherit (plant) util;
 
   arguments = { inherit plant host; };
-  parts = [
+  declared = [
     (import ./services.nix arguments)
     (import ./telegraf arguments)
     (import ./gap-filler.nix arguments)
@@ -20,6 +20,8 @@ let
     (import ./grafana.nix (arguments // { inherit dashboards; }))
     (import ./guard.nix)
   ];
+  restarts = concatMap (part: part.restarts or [ ]) declared;
+  parts = declared ++ [ ((import ./restarter.nix).parts restarts) ];
   merged = name: util.disjoint name (map (part: part.${name} or { }) parts);
 
   units = merged "units";

@@ -21,6 +21,9 @@ let
   };
 in
 {
+  # Whose disk the ledger looks at.
+  inherit directory;
+
   files = optionalAttrs here {
     ${configuration} = {
       format = "json";

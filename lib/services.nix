@@ -12,6 +12,7 @@ let
   inherit (util) optionalAttrs optionals;
   units = import ./units.nix;
   tokens = import ./tokens.nix;
+  restarter = import ./restarter.nix;
 
   server = plant.serverOn host;
   isOpcServer = has "opc-server" host && server != null;
@@ -19,6 +20,13 @@ let
   isKafka = has "kafka" host;
   isInfluxdb = has "influxdb" host;
   isLedger = isInfluxdb && plant.kafkaHost != null;
+
+  # What stands still while records wait for it. The role `writer` is InfluxDB's host's alone, so both
+  # are here, or nothing is written at all.
+  ledgerRestarts = map (unit: {
+    inherit unit;
+    by = "ledger";
+  }) (optionals (isLedger && has "writer" host) [ "influxdb2" "telegraf" ]);
 
   # Started after what is on the same host only to spare it failed attempts; every client retries.
   afterKafka = optionals isKafka [
@@ -105,8 +113,17 @@ let
         "telegraf-opc"
         "--metrics"
         (endpoint host.address metrics.ledger)
-      ];
+      ]
+      ++ optionals (ledgerRestarts != [ ]) [
+        "--influxdb-directory"
+        (import ./influxdb.nix { inherit plant host; }).directory
+      ]
+      ++ builtins.concatMap (restart: [
+        "--restart-file"
+        "${restart.unit}=${restarter.file restart}"
+      ]) ledgerRestarts;
     };
+    serviceConfig = restarter.serviceConfig "ledger";
     credentials.influxdb-reader-token = tokens.file "reader";
   };
 
@@ -163,6 +180,8 @@ in
     // optionalAttrs isKafka { kafka-provision = kafkaProvision; }
     // optionalAttrs isInfluxdb { influxdb-provision = influxdbProvision; }
     // optionalAttrs isLedger { inherit ledger; };
+
+  restarts = ledgerRestarts;
 
   firewall =
     optionals isOpcServer [

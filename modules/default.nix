@@ -9,6 +9,7 @@
     ./ssh.nix
     ./store.nix
     ./units.nix
+    ./restarter.nix
     ./opc-server.nix
     ./apache-kafka.nix
     ./stream-model.nix

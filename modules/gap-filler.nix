@@ -15,9 +15,6 @@ in
   };
 
   config = lib.mkIf here {
-    fieldline.programs = {
-      gap-filler = lib.getExe cfg.package;
-      systemctl = lib.getExe' config.systemd.package "systemctl";
-    };
+    fieldline.programs.gap-filler = lib.getExe cfg.package;
   };
 }

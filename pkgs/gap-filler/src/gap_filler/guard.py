@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import structlog
 from asyncua import ua
+from fieldline.service.restarter import Restarter
 from fieldline.states import Restarts as RestartsState
 from fieldline.states import StaleVariable, VariableTimes, variable_key
 
@@ -33,21 +34,23 @@ _EXAMPLES = 5
 
 
 class TelegrafRestarter:
-    """Asks systemd for a restart of Telegraf, by a file that a path unit watches.
+    """Has Telegraf restarted where its subscriptions are dead.
 
     Args:
-        path: that file; None where nobody restarts anything (a terminal).
+        path: see `Restarter`.
     """
 
     def __init__(
         self, path: Path | None, metrics: Metrics, log: structlog.stdlib.BoundLogger
     ) -> None:
-        self._path = path
-        self._metrics = metrics
-        self._log = log
+        self._restarter = Restarter("Telegraf", path, metrics.restarts, log)
         self._rule = Restarts()
         self._dead: dict[str, tuple[int, int]] = {}
-        self.state = RestartsState(0)
+
+    @property
+    def state(self) -> RestartsState:
+        """What was asked for so far."""
+        return self._restarter.state
 
     def consider(self, server: str, dead: int, variables: int) -> None:
         """Note how many subscriptions to a server are dead; restart if that is due."""
@@ -59,14 +62,7 @@ class TelegrafRestarter:
         reason = "dead subscriptions: " + ", ".join(
             f"{count} of {total} to {name}" for name, (count, total) in some.items()
         )
-        self._metrics.restarts.labels("subscription-dead").inc()
-        self.state = RestartsState(self.state.count + 1, time.time_ns(), reason)
-        self._log.warning("restarting Telegraf", cause=reason)
-        if self._path is not None:
-            try:
-                self._path.write_text(f"{time.time_ns()} {reason}\n")
-            except OSError as error:
-                self._log.error("Telegraf cannot be restarted", cause=str(error))
+        self._restarter.ask("subscription-dead", reason)
 
 
 class Guard:

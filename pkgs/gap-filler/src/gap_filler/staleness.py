@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+from fieldline.service.restarter import Pauses
 from fieldline.states import StaleHop
 from numpy.typing import NDArray
 
@@ -110,16 +111,11 @@ class Restarts:
 
     _SOON_NS = 10_000_000_000
     _LATER_NS = 60_000_000_000
-    # Starting Telegraf and its subscriptions takes seconds; a restart that did not help is not
-    # tried again for longer each time.
-    _PAUSES_NS = tuple(s * 1_000_000_000 for s in (30, 60, 120, 300, 900))
-    _CURED_NS = 300_000_000_000
 
     def __init__(self) -> None:
         self._dead_since: int | None = None
         self._many_since: int | None = None
-        self._last: int | None = None
-        self._in_row = 0
+        self._pauses = Pauses()
 
     def due(self, now_ns: int, *, dead: bool, many: bool) -> bool:
         """Whether to restart now; then it counts as done.
@@ -130,19 +126,14 @@ class Restarts:
         """
         self._dead_since = _since(self._dead_since, now_ns, dead)
         self._many_since = _since(self._many_since, now_ns, many)
-        if self._last is not None:
-            if not dead and now_ns - self._last > self._CURED_NS:
-                self._in_row = 0
-            pauses = self._PAUSES_NS
-            if now_ns - self._last < pauses[min(max(self._in_row, 1), len(pauses)) - 1]:
-                return False
+        if not self._pauses.over(now_ns, ill=dead):
+            return False
         if not (
             _lasts(self._many_since, now_ns, self._SOON_NS)
             or _lasts(self._dead_since, now_ns, self._LATER_NS)
         ):
             return False
-        self._last = now_ns
-        self._in_row += 1
+        self._pauses.begin(now_ns)
         self._dead_since = self._many_since = None
         return True
 

@@ -7,7 +7,6 @@ service may not know yet has a default.
 
 from fieldline.states.gap_filler import (
     GapFillerState,
-    Restarts,
     ServerState,
     StaleHop,
     StaleVariable,
@@ -15,12 +14,15 @@ from fieldline.states.gap_filler import (
     variable_key,
 )
 from fieldline.states.json import STATE_PATH, decode_state, encode_state
+from fieldline.states.ledger import LedgerState
+from fieldline.states.restarts import Restarts
 from fieldline.states.stream_model import FailingModel, RefusedRecords, StreamModelState
 
 __all__ = [
     "STATE_PATH",
     "FailingModel",
     "GapFillerState",
+    "LedgerState",
     "RefusedRecords",
     "Restarts",
     "ServerState",

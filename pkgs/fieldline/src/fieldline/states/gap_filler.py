@@ -16,6 +16,8 @@ from typing import Literal
 
 import msgspec
 
+from fieldline.states.restarts import Restarts
+
 # The first hop at which a variable stopped, as far as a collector can tell: its server has
 # nothing new, the server has and Telegraf does not deliver it, Telegraf has and Kafka does not.
 StaleHop = Literal["server", "subscription", "kafka"]
@@ -66,14 +68,6 @@ class StaleVariable(msgspec.Struct, frozen=True):
     hop: StaleHop
     cause: str
     code: str = ""
-
-
-class Restarts(msgspec.Struct, frozen=True):
-    """How often the gap filler has restarted a unit, when last and why."""
-
-    count: int
-    last_ns: int | None = None
-    reason: str = ""
 
 
 class GapFillerState(msgspec.Struct, frozen=True):
