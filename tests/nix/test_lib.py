@@ -118,8 +118,8 @@ def test_contract_of_hosts(name: str) -> None:
             assert all(isinstance(a, str) for command in commands for a in command["arguments"])
             assert all(isinstance(value, str) for value in unit["environment"].values())
             user = unit["serviceConfig"].get("User")
-            # Root's are two alone: what changes the host itself, and what restarts another unit.
-            root = name_of_unit in ("deploy-guard", "telegraf-restart")
+            # Root's are these alone: what changes the host itself, and what restarts another unit.
+            root = name_of_unit == "deploy-guard" or name_of_unit in host["paths"]
             assert root or unit["serviceConfig"].get("DynamicUser") or user in host["users"]
             loaded |= set(unit["credentials"].values())
         secrets = {p.removeprefix("/run/secrets/") for p in loaded if p.startswith("/run/secrets/")}

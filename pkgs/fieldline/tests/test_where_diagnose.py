@@ -11,6 +11,7 @@ from fieldline.provision.topics import DEAD_LETTER
 from fieldline.states import (
     FailingModel,
     GapFillerState,
+    LedgerState,
     Restarts,
     ServerState,
     StaleVariable,
@@ -508,6 +509,12 @@ def test_values_dated_in_the_past_arrive_all_the_same() -> None:
 
 def test_notes() -> None:
     state = GapFillerState(restarts={"telegraf": Restarts(2, NOW - 60 * SECOND, "no value")})
+    ledger = LedgerState(
+        {
+            "influxdb2": Restarts(1, NOW - 7200 * SECOND, "it refused"),
+            "telegraf": Restarts(1, NOW - 60 * SECOND, "nothing is taken"),
+        }
+    )
     restarted = replace(unit("influxdb2", "active"), restarts=3, since_ns=NOW - 60 * SECOND)
     long_ago = replace(restarted, name="apache-kafka", since_ns=NOW - 7200 * SECOND)
     refused = [
@@ -518,6 +525,7 @@ def test_notes() -> None:
         certain=0.0,
         dropped=7.0,
         gap_filler=state,
+        ledger=ledger,
         here=LocalHost("db", {"influxdb2": restarted, "apache-kafka": long_ago}),
         refused=refused,
     )
@@ -528,13 +536,17 @@ def test_notes() -> None:
         ("subscription", "collector", "values-dropped"),
         ("subscription", "collector", "restarts"),
         ("influxdb", "db", "restarts"),
+        ("writer", "db", "restarts"),
         ("stream-model", DEAD_LETTER, "records-refused"),
     }
     assert (
         "1 records in a minute cannot be used (bad-quality), such as of Sensors/Pressure"
         in (notes["stream-model", DEAD_LETTER, "records-refused"])
     )
-    assert "no value" in notes["subscription", "collector", "restarts"]
+    assert "gap filler: no value" in notes["subscription", "collector", "restarts"]
+    assert "ledger: nothing is taken" in notes["writer", "db", "restarts"]
+    # What the ledger has had restarted two hours ago is history.
+    assert "3 times" in notes["influxdb", "db", "restarts"]
 
 
 def test_what_cannot_be_seen_from_here_is_said_and_not_judged() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from fieldline.local import Entry, LocalHost, read_message
 from fieldline.provision.topics import DEAD_LETTER
 from fieldline.site import Site, load_site
-from fieldline.states import GapFillerState
+from fieldline.states import GapFillerState, LedgerState
 from fieldline.verify.catalogue import catalogue_of
 from fieldline.where.diagnose import diagnose
 from fieldline.where.diagnosis import Diagnosis, Stopped
@@ -64,6 +64,7 @@ class Plant:
     usable: dict[str, float] = field(default_factory=dict)
     recorded: dict[str, tuple[float, int]] | None = None
     gap_filler: GapFillerState | None = None
+    ledger: LedgerState | None = None
     store_problem: str = ""
     store_reach: Reach = "answers"
     store_unseen: str = ""
@@ -144,6 +145,7 @@ class Plant:
             self.tail(),
             fillers,
             records,
+            self.ledger,
         )
 
     def tail(self) -> Tail | None:

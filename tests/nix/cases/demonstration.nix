@@ -31,9 +31,11 @@ in
         "grafana"
         "influxdb-provision"
         "influxdb2"
+        "influxdb2-restart"
         "kafka-provision"
         "ledger"
         "telegraf"
+        "telegraf-restart"
       ];
     };
   };
@@ -157,7 +159,7 @@ in
     ];
   };
   # systemd.path(5): the service of the same name is started. The gap filler's own folder, or it could
-  # not write there.
+  # not write there; it stays, since a file that vanishes counts as one that changes.
   "restart of Telegraf" = {
     actual = {
       inherit (collector.paths.telegraf-restart) pathConfig;
@@ -165,12 +167,12 @@ in
       inherit (collector.units.telegraf-restart) conditions command wantedBy;
       inherit (service collector "telegraf-restart") Type CapabilityBoundingSet ProtectSystem;
       user = (service collector "telegraf-restart").User or null;
-      folder = (service collector "gap-filler").RuntimeDirectory;
-      elsewhere = builtins.attrNames db.paths ++ builtins.attrNames opc.paths;
+      inherit (service collector "gap-filler") RuntimeDirectory RuntimeDirectoryPreserve;
+      elsewhere = builtins.attrNames opc.paths;
     };
     expected = {
       pulledIn = [ "multi-user.target" ];
-      pathConfig.PathChanged = "/run/gap-filler/restart-telegraf";
+      pathConfig.PathChanged = [ "/run/gap-filler/restart-telegraf" ];
       conditions = [
         {
           program = "systemctl";
@@ -193,8 +195,33 @@ in
       CapabilityBoundingSet = "";
       ProtectSystem = "strict";
       user = null;
-      folder = "gap-filler";
+      RuntimeDirectory = "gap-filler";
+      RuntimeDirectoryPreserve = true;
       elsewhere = [ ];
+    };
+  };
+  "restarts on the database host" = {
+    actual = {
+      paths = builtins.mapAttrs (_: path: path.pathConfig.PathChanged) db.paths;
+      commands = map (unit: db.units.${unit}.command.arguments) (builtins.attrNames db.paths);
+      inherit (service db "ledger") RuntimeDirectory;
+    };
+    expected = {
+      paths = {
+        influxdb2-restart = [ "/run/ledger/restart-influxdb2" ];
+        telegraf-restart = [ "/run/ledger/restart-telegraf" ];
+      };
+      commands = [
+        [
+          "try-restart"
+          "influxdb2.service"
+        ]
+        [
+          "try-restart"
+          "telegraf.service"
+        ]
+      ];
+      RuntimeDirectory = "ledger";
     };
   };
   "ledger" = {
@@ -218,6 +245,12 @@ in
       "telegraf-opc"
       "--metrics"
       "192.168.0.10:9105"
+      "--influxdb-directory"
+      "/var/lib/influxdb2"
+      "--restart-file"
+      "influxdb2=/run/ledger/restart-influxdb2"
+      "--restart-file"
+      "telegraf=/run/ledger/restart-telegraf"
     ];
   };
   # docs/decisions/0005: it may read, no more.
@@ -411,9 +444,11 @@ in
       grafana = "grafana";
       influxdb-provision = null;
       influxdb2 = "influxdb2";
+      influxdb2-restart = null;
       kafka-provision = null;
       ledger = null;
       telegraf = "telegraf";
+      telegraf-restart = null;
     };
   };
   "no outage ends in failed" = {
@@ -421,6 +456,8 @@ in
       host: map (unit: unit.unitConfig.StartLimitIntervalSec) (builtins.attrValues host.units)
     ) (builtins.attrValues lab.hosts);
     expected = [
+      0
+      0
       0
       0
       0

@@ -23,6 +23,7 @@ in
       grafana = [ "SystemCallFilter" ];
       influxdb-provision = [ ];
       influxdb2 = [ ];
+      influxdb2-restart = [ ];
       kafka-provision = [ ];
       ledger = [ ];
       opc-server = [ ];

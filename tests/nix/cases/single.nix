@@ -20,6 +20,7 @@ in
       "grafana"
       "influxdb-provision"
       "influxdb2"
+      "influxdb2-restart"
       "kafka-provision"
       "ledger"
       "opc-server"
@@ -27,6 +28,17 @@ in
       "telegraf"
       "telegraf-restart"
     ];
+  };
+
+  "one unit restarts Telegraf, whoever wants it" = {
+    actual = builtins.mapAttrs (_: path: path.pathConfig.PathChanged) host.paths;
+    expected = {
+      influxdb2-restart = [ "/run/ledger/restart-influxdb2" ];
+      telegraf-restart = [
+        "/run/ledger/restart-telegraf"
+        "/run/gap-filler/restart-telegraf"
+      ];
+    };
   };
 
   # Nothing is shared where there is one host.

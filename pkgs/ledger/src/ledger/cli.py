@@ -9,7 +9,12 @@ from typing import Annotated
 import typer
 from fieldline.errors import FieldlineError
 from fieldline.service import EXIT_CONFIGURATION, run
-from fieldline.service.arguments import check_bootstrap_servers, parse_address, parse_duration
+from fieldline.service.arguments import (
+    check_bootstrap_servers,
+    parse_address,
+    parse_duration,
+    parse_files,
+)
 from fieldline.site.forms import DAY, HOUR
 
 EXAMPLES = """Examples:
@@ -20,6 +25,9 @@ EXAMPLES = """Examples:
 
 Exit codes: 0 stopped, 69 cannot go on (systemd starts it again), 78 a setting or the site is wrong.
 """
+
+# Those that the store guard can have restarted (ledger.guard, which takes its time to load).
+_UNITS = ("influxdb2", "telegraf")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -49,6 +57,16 @@ def ledger(
     interval: Annotated[
         str, typer.Option(help="From one count to the next, at least: 1s to 1h.")
     ] = "10s",
+    influxdb_directory: Annotated[
+        Path, typer.Option(help="InfluxDB's folder: a restart helps only with room on its disk.")
+    ] = Path("/var/lib/influxdb2"),
+    restart_file: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Written to where a unit is to be restarted, as influxdb2=FILE or telegraf=FILE; "
+            "without any, nothing is."
+        ),
+    ] = None,
 ) -> None:
     """Count what InfluxDB holds of each hour, tell it, and ask again for what is lacking."""
     try:
@@ -56,6 +74,7 @@ def ledger(
         servers = check_bootstrap_servers("--bootstrap-servers", bootstrap_servers)
         window_ms = parse_duration("--window", window, HOUR, 30 * DAY)
         interval_ms = parse_duration("--interval", interval, most=HOUR)
+        restart_files = parse_files("--restart-file", restart_file or [], _UNITS)
     except FieldlineError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(EXIT_CONFIGURATION) from error
@@ -74,6 +93,8 @@ def ledger(
         metrics_port=port,
         window_ms=window_ms,
         interval_ms=interval_ms,
+        influxdb_directory=influxdb_directory,
+        restart_files=restart_files,
     )
     run(lambda stop: serve(settings, stop))
 

@@ -55,6 +55,7 @@ class Metrics:
         self.behind = gauge(
             "writer_behind", "1 while the writer has not stored what the last count is held against"
         )
+        self.restarts = counter("restarts", "Restarts asked for by the store guard", "reason")
         self.round_seconds = Histogram(
             "fieldline_ledger_round_seconds",
             "Time to count, compare and tell",

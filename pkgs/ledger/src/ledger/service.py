@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import structlog
 from fieldline.errors import FieldlineError
 from fieldline.influx import InfluxClient, InfluxRefusedError
 from fieldline.influx.client import read_token
+from fieldline.provision.topics import LEDGER
 from fieldline.service import HttpServer, Notifier, ServiceError, configure_logging
-from fieldline.site import load_site
+from fieldline.site import Site, load_site
 from fieldline.site.forms import HOUR
+from fieldline.states import STATE_PATH, LedgerState, encode_state
 from fieldline.stream import UnavailableError
 from fieldline.stream.quiet import Quiet
 from fieldline.verify.catalogue import catalogue_of
 
 from ledger.book import Book
+from ledger.guard import StoreGuard
 from ledger.kafka import KafkaLog, Log
 from ledger.metrics import Metrics
+from ledger.probes import WRITERS, InfluxProbe, WriterProbe
 from ledger.refills import Refills
 from ledger.rounds import Rounds
 from ledger.settings import Settings
@@ -39,6 +44,7 @@ class Service:
 
     Args:
         make_log: opens each session on connections of its own.
+        guard: None where it may restart nothing.
         quiet: told when Kafka's client's own complaints have been said in better words.
     """
 
@@ -54,6 +60,7 @@ class Service:
         make_log: Callable[[], Log],
         quiet: Quiet,
         refills: Refills | None = None,
+        guard: StoreGuard | None = None,
         retry_s: float = _RETRY_S,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -66,6 +73,7 @@ class Service:
         self._make_log = make_log
         self._quiet = quiet
         self._refills = refills or Refills()
+        self._guard = guard
         self._retry_s = retry_s
         self._clock = clock
         self._waiting_for = ""
@@ -78,17 +86,30 @@ class Service:
             ServiceError: no retry can help; systemd starts us anew.
         """
         stopping = asyncio.ensure_future(stop.wait())
-        working = asyncio.ensure_future(self._work())
+        working: list[asyncio.Future[None]] = [asyncio.ensure_future(self._work())]
+        if self._guard is not None:
+            # From the begin on: it does not need what the rounds wait for.
+            working.append(asyncio.ensure_future(self._guard.run()))
+        tasks: list[asyncio.Future[Any]] = [stopping, *working]
         try:
-            await asyncio.wait({stopping, working}, return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                working.result()
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in working:
+                if task.done():
+                    task.result()
         finally:
-            for task in (stopping, working):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(stopping, working, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
         self._notifier.stopping()
         self._log.info("stopped")
+
+    def state(self) -> LedgerState:
+        """What `GET /state` answers; called from the HTTP server's threads."""
+        return LedgerState({} if self._guard is None else self._guard.restarts)
+
+    def route(self, _rest: str, _query: str) -> tuple[int, str, Iterable[bytes]]:
+        """The route `/state` of the HTTP server."""
+        return 200, "application/json", [encode_state(self.state())]
 
     async def _work(self) -> None:
         while True:
@@ -185,8 +206,27 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         token = read_token(settings.token_file)
     except FieldlineError as error:
         raise ServiceError(error.what_to_do, error.cause) from error
+    metrics = Metrics()
+    client = InfluxClient(settings.url, token, read_seconds=_ANSWER_S)
+    # What InfluxDB itself drops is not lost.
+    window_ms = min(settings.window_ms, site.influxdb.retention_ms - HOUR)
+    service = Service(
+        Book(catalogue, window_ms * 10**6),
+        InfluxStore(client, site.influxdb, catalogue),
+        interval_s=settings.interval_ms / 1e3,
+        metrics=metrics,
+        notifier=Notifier(),
+        log=log,
+        make_log=lambda: KafkaLog(
+            settings.bootstrap_servers, settings.topics, site.topics["opc"].partitions
+        ),
+        quiet=quiet,
+        guard=_guard_of(settings, site, metrics, log),
+    )
     try:
-        server = HttpServer(settings.metrics_address, settings.metrics_port)
+        server = HttpServer(
+            settings.metrics_address, settings.metrics_port, routes={STATE_PATH: service.route}
+        )
     except OSError as error:
         raise ServiceError(
             f"--metrics {settings.metrics_address}:{settings.metrics_port} cannot be used; stop "
@@ -195,22 +235,22 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         ) from error
     server.start()
     log.info("started", variables=len(catalogue.variables), metrics_port=server.port)
-    client = InfluxClient(settings.url, token, read_seconds=_ANSWER_S)
-    # What InfluxDB itself drops is not lost.
-    window_ms = min(settings.window_ms, site.influxdb.retention_ms - HOUR)
-    service = Service(
-        Book(catalogue, window_ms * 10**6),
-        InfluxStore(client, site.influxdb, catalogue),
-        interval_s=settings.interval_ms / 1e3,
-        metrics=Metrics(),
-        notifier=Notifier(),
-        log=log,
-        make_log=lambda: KafkaLog(
-            settings.bootstrap_servers, settings.topics, site.topics["opc"].partitions
-        ),
-        quiet=quiet,
-    )
     try:
         await service.run(stop)
     finally:
         server.stop()
+
+
+def _guard_of(
+    settings: Settings, site: Site, metrics: Metrics, log: structlog.stdlib.BoundLogger
+) -> StoreGuard | None:
+    if not settings.restart_files:
+        return None
+    partitions = {name: topic.partitions for name, topic in site.topics.items()}
+    return StoreGuard(
+        InfluxProbe(settings.url, settings.influxdb_directory),
+        WriterProbe(settings.bootstrap_servers, {**partitions, LEDGER: 1}, WRITERS),
+        settings.restart_files,
+        metrics=metrics,
+        log=log,
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ledger.kafka import Topics
@@ -13,6 +14,8 @@ class Settings:
     """What the service is started with.
 
     window_ms: how far back hours are watched. interval_ms: from one round to the next.
+    influxdb_directory: on InfluxDB's disk. restart_files: unit to the file that asks for a restart;
+        without any, nothing is guarded.
     """
 
     site: Path
@@ -24,3 +27,5 @@ class Settings:
     metrics_port: int
     window_ms: int
     interval_ms: int
+    influxdb_directory: Path = Path("/var/lib/influxdb2")
+    restart_files: Mapping[str, Path] = field(default_factory=dict)

@@ -30,6 +30,8 @@ from .targets import units
 
 TELEGRAF = "telegraf"
 _SAMPLE_S = 1.0
+# Of the names of a unit's metrics, where that is not the unit's own.
+_PREFIXES = {TELEGRAF: "internal_", "ledger": "fieldline_ledger"}
 # Who reads which topic, as lib/ names them.
 GROUPS = {"telegraf-opc": "opc", "telegraf-model": "model", "stream-model": "opc"}
 # A value that Kafka took so much later than its source time was held somewhere before.
@@ -123,6 +125,7 @@ LEAPS = "opc_server_clock_leaps_total"
 COUNTERS: dict[str, tuple[str, int]] = {
     LEAPS: ("opc-server: source times of its own (steps of the clock seen: {})", 1),
     "gap_filler_telegraf_restarts_total": ("freshness guard: Telegraf restarted ({}×)", 1),
+    "fieldline_ledger_restarts_total": ("store guard: InfluxDB or its writer restarted ({}×)", 1),
     FILLED: ("gap filler ({} values)", 1),
     "gap_filler_mended_values_total": ("gap filler: quality mended ({} values)", 1),
     "gap_filler_refilled_values_total": ("gap filler, as the ledger asked ({} values)", 1),
@@ -214,10 +217,11 @@ class Watch:
             "stream-model": metrics.stream_model,
             TELEGRAF: metrics.telegraf,
             "gap-filler": metrics.gap_filler,
+            "ledger": metrics.ledger,
         }
         for unit, port in ports.items():
             if unit in declared.units and port:
-                prefix = "internal_" if unit == TELEGRAF else unit.replace("-", "_")
+                prefix = _PREFIXES.get(unit, unit.replace("-", "_"))
                 scrape = Scraper(f"http://{in_url(host.address)}:{port}", prefix).read()
                 if unit != TELEGRAF:
                     self._count(unit, scrape)

@@ -38,10 +38,9 @@ def cells(declaration: Declaration) -> list[Cell]:
     return [Cell(kind, target) for kind in KINDS for target in kind.targets(declaration)]
 
 
-# Known not to hold, so that only `make faults` shows them (docs/limits.md): InfluxDB 2.7 goes on
-# refusing writes after its disk was full, until it is restarted; what Kafka has acknowledged and is
-# then cut off its files is not sent again where it was found complete before.
-OPEN = frozenset({"disk-full", "torn-end"})
+# Known not to hold, so that only `make faults` shows it (docs/limits.md): what Kafka has
+# acknowledged and is then cut off its files is not sent again where it was found complete before.
+OPEN = frozenset({"torn-end"})
 
 
 def short(declaration: Declaration) -> list[Cell]:

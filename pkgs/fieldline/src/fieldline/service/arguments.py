@@ -6,6 +6,8 @@ A wrong one is an error that names its option.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from pydantic_core import PydanticCustomError
 
@@ -56,3 +58,19 @@ def parse_duration(option: str, text: str, least: int = SECOND, most: int = DAY)
         context = error.context or {}
         problem, remedy = context.get("problem"), context.get("remedy")
         raise FieldlineError(f"{option} {problem}; {remedy}.") from error
+
+
+def parse_files(option: str, texts: Sequence[str], names: Collection[str]) -> dict[str, Path]:
+    """Read `NAME=FILE`, once for each of some names at most.
+
+    Raises:
+        FieldlineError: one has not the form, or another name.
+    """
+    found: dict[str, Path] = {}
+    for text in texts:
+        name, _, path = text.partition("=")
+        if name not in names or not path:
+            known = " or ".join(f"{known}=FILE" for known in names)
+            raise FieldlineError(f'{option} "{text}" is not known; write {known}.')
+        found[name] = Path(path)
+    return found

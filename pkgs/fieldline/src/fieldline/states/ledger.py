@@ -1,7 +1,7 @@
 """The state of `ledger`: what it has had restarted on the database host.
 
-    {"restarts": {"influxdb2": {"count": 1, "last_ns": 1700000000000000000, "reason": "..."},
-     "telegraf": {"count": 0, "last_ns": null, "reason": ""}}}
+{"restarts": {"influxdb2": {"count": 1, "last_ns": 1700000000000000000, "reason": "..."},
+ "telegraf": {"count": 0, "last_ns": null, "reason": ""}}}
 """
 
 from __future__ import annotations

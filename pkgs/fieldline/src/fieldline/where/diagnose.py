@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fieldline.local import plain
 from fieldline.provision.topics import DEAD_LETTER
 from fieldline.site import Site
+from fieldline.states import Restarts
 from fieldline.verify.catalogue import Catalogue
 from fieldline.where.causes import cause
 from fieldline.where.diagnosis import Diagnosis, Note, StopHop, grouped
@@ -33,6 +34,8 @@ _HOP_OF_UNIT: dict[str, StopHop] = {
     "ledger": "influxdb",
     "grafana": "influxdb",
 }
+# At which the ledger's host has what the ledger restarts.
+_HOP_OF_STORE: dict[str, StopHop] = {"influxdb2": "influxdb", "telegraf": "writer"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ def _notes(
         )
         if dropped:
             yield _note("subscription", host, "values-dropped", host=host, count=f"{dropped:.0f}")
-    yield from _restarts(evidence)
+    yield from _restarts(site, evidence)
     refused = (
         []
         if evidence.tail is None
@@ -127,7 +130,7 @@ def _clocks(site: Site, evidence: Evidence, variables: Variables) -> Iterator[No
             yield _note("server", name, "time-uncertain", server=name)
 
 
-def _restarts(evidence: Evidence) -> Iterator[Note]:
+def _restarts(site: Site, evidence: Evidence) -> Iterator[Note]:
     here = evidence.here
     for unit, state in here.units.items():
         recent = state.since_ns is not None and evidence.now_ns - state.since_ns < _HOUR_NS
@@ -147,19 +150,23 @@ def _restarts(evidence: Evidence) -> Iterator[Note]:
         )
     for collector, filler in evidence.gap_fillers.items():
         for unit, restarts in filler.restarts.items():
-            if restarts.last_ns is None or evidence.now_ns - restarts.last_ns > _HOUR_NS:
-                continue
-            reason = f", by the gap filler: {restarts.reason}"
-            yield _note(
-                "subscription",
-                collector,
-                "restarts",
-                what=unit,
-                unit=unit,
-                host=collector,
-                count=restarts.count,
-                reason=reason,
-            )
+            yield from _asked("the gap filler", unit, collector, "subscription", restarts, evidence)
+    if evidence.ledger is not None:
+        for host in hosts_of(site, "influxdb"):
+            for unit, restarts in evidence.ledger.restarts.items():
+                hop = _HOP_OF_STORE.get(unit, "influxdb")
+                yield from _asked("the ledger", unit, host, hop, restarts, evidence)
+
+
+def _asked(
+    by: str, unit: str, host: str, hop: StopHop, restarts: Restarts, evidence: Evidence
+) -> Iterator[Note]:
+    """Restarts that a service of ours has asked for."""
+    if restarts.last_ns is None or evidence.now_ns - restarts.last_ns > _HOUR_NS:
+        return
+    reason = f", by {by}: {restarts.reason}"
+    count = restarts.count
+    yield _note(hop, host, "restarts", what=unit, unit=unit, host=host, count=count, reason=reason)
 
 
 def _note(hop: StopHop, name: str, code: str, **fields: object) -> Note:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fieldline.local import Entry, LocalHost
-from fieldline.states import GapFillerState, VariableTimes, variable_key
+from fieldline.states import GapFillerState, LedgerState, VariableTimes, variable_key
 from fieldline.verify.catalogue import Catalogue
 from fieldline.where.endpoint import Reach
 from fieldline.where.probes import Readings
@@ -44,6 +44,7 @@ class Evidence:
         tail: the ends of Kafka's topics; None if they were not read.
         gap_fillers: collector to the state of its gap filler, where that answers.
         records: own server to (asset, variable) to the newest in its record, where it was read.
+        ledger: the state of the ledger, if that answers.
     """
 
     now_ns: int
@@ -58,6 +59,7 @@ class Evidence:
     tail: Tail | None = None
     gap_fillers: Mapping[str, GapFillerState] = field(default_factory=dict)
     records: Mapping[str, Mapping[tuple[str, str], Recorded]] = field(default_factory=dict)
+    ledger: LedgerState | None = None
 
     @property
     def here(self) -> LocalHost:

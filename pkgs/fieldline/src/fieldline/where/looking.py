@@ -21,17 +21,18 @@ from fieldline.influx import InfluxClient, InfluxRefusedError, InfluxUnreachable
 from fieldline.provision.topics import DEAD_LETTER
 from fieldline.record import Newest, fetch_newest
 from fieldline.site import Site
-from fieldline.states import STATE_PATH, GapFillerState, decode_state
+from fieldline.states import STATE_PATH, GapFillerState, LedgerState, decode_state
 from fieldline.verify.catalogue import Catalogue, catalogue_of
 from fieldline.where.diagnose import Chosen, diagnose
 from fieldline.where.diagnosis import Diagnosis
 from fieldline.where.endpoint import Endpoint, Reach, reach_of_port
 from fieldline.where.evidence import Evidence, Recorded, limits_of
-from fieldline.where.probes import Readings, bootstrap_of, url_of
+from fieldline.where.probes import Readings, bootstrap_of, hosts_of, url_of
 from fieldline.where.stored import Past, is_bad, read_stored
 from fieldline.where.tail import Tail, read_tail
 
 _T = TypeVar("_T")
+_State = TypeVar("_State", bound=msgspec.Struct)
 
 # How long the further evidence is waited for, s; what has not come then is not judged by.
 _PATIENCE = 6.0
@@ -80,6 +81,9 @@ class Looker:
         self._gap_fillers = {
             name: Endpoint(url_of(site, name, site.metrics.gap_filler)) for name in site.collectors
         }
+        self._ledgers = [
+            Endpoint(url_of(site, name, site.metrics.ledger)) for name in hosts_of(site, "influxdb")
+        ]
         client, bucket = store.client, site.influxdb.bucket
         self._past = None if client is None else Past(client, bucket, self._catalogue)
 
@@ -138,7 +142,11 @@ class Looker:
         """All evidence there is, asked for at once."""
         pool = ThreadPoolExecutor(thread_name_prefix="look")
         past = pool.submit(self._look_back, suspects, evidence)
-        fillers = {name: pool.submit(_state_of, e) for name, e in self._gap_fillers.items()}
+        fillers = {
+            name: pool.submit(_state_of, endpoint, GapFillerState)
+            for name, endpoint in self._gap_fillers.items()
+        }
+        ledgers = {e.url: pool.submit(_state_of, e, LedgerState) for e in self._ledgers}
         tail: Future[Tail] | None = None
         if evidence.readings.kafka.reach == "answers":
             span = int(self._limits.max(initial=0))
@@ -153,7 +161,7 @@ class Looker:
             for name in self._servers_of(evidence, suspects)
             if name in evidence.readings.servers and not evidence.readings.servers[name].problem
         }
-        asked: list[Future[Any]] = [past, *fillers.values(), *records.values()]
+        asked: list[Future[Any]] = [past, *fillers.values(), *ledgers.values(), *records.values()]
         wait([*asked, tail] if tail is not None else asked, _PATIENCE)
         pool.shutdown(wait=False, cancel_futures=True)
         values, results, usable = past.result() if past.done() else ({}, {}, {})
@@ -164,6 +172,7 @@ class Looker:
             usable=usable,
             tail=None if tail is None else tail.result() if tail.done() else Tail(problem="late"),
             gap_fillers=_answered(fillers),
+            ledger=next(iter(_answered(ledgers).values()), None),
             records=_answered(records),
         )
 
@@ -250,10 +259,10 @@ def _without_store(evidence: Evidence, client: InfluxClient, error: FieldlineErr
     return replace(evidence, store_problem=cause, store_reach="odd")
 
 
-def _state_of(endpoint: Endpoint) -> GapFillerState | None:
+def _state_of(endpoint: Endpoint, kind: type[_State]) -> _State | None:
     answer = endpoint.get(STATE_PATH)
     try:
-        return None if answer.problem else decode_state(answer.body, GapFillerState)
+        return None if answer.problem else decode_state(answer.body, kind)
     except msgspec.DecodeError:
         return None
 
