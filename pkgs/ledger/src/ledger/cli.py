@@ -58,7 +58,12 @@ def ledger(
         str, typer.Option(help="From one count to the next, at least: 1s to 1h.")
     ] = "10s",
     influxdb_directory: Annotated[
-        Path, typer.Option(help="InfluxDB's folder: a restart helps only with room on its disk.")
+        Path,
+        typer.Option(
+            # Only what it is on is looked at.
+            readable=False,
+            help="InfluxDB's folder: a restart helps only with room on its disk.",
+        ),
     ] = Path("/var/lib/influxdb2"),
     restart_file: Annotated[
         list[str] | None,
