@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from fieldline.errors import FieldlineError
-from fieldline.service.arguments import check_bootstrap_servers, parse_address, parse_duration
+from fieldline.service.arguments import (
+    check_bootstrap_servers,
+    parse_address,
+    parse_duration,
+    parse_files,
+)
 
 
 @pytest.mark.parametrize(
@@ -44,3 +51,16 @@ def test_bounds_of_durations() -> None:
     assert parse_duration("--window", "2d", most=3 * 86_400_000) == 2 * 86_400_000
     with pytest.raises(FieldlineError, match="--window"):
         parse_duration("--window", "4d", most=3 * 86_400_000)
+
+
+def test_files_by_name() -> None:
+    names = ("influxdb2", "telegraf")
+    assert parse_files("--f", [], names) == {}
+    found = parse_files("--f", ["telegraf=/a=b", "influxdb2=c"], names)
+    assert found == {"telegraf": Path("/a=b"), "influxdb2": Path("c")}
+
+
+@pytest.mark.parametrize("text", ["", "telegraf", "telegraf=", "=/a", "grafana=/a"])
+def test_a_wrong_file_by_name_is_refused_with_its_option(text: str) -> None:
+    with pytest.raises(FieldlineError, match=r"--f .*telegraf=FILE"):
+        parse_files("--f", [text], ["telegraf"])

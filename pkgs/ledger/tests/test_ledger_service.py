@@ -17,8 +17,10 @@ import structlog
 from fieldline.influx import InfluxRefusedError, InfluxUnreachableError
 from fieldline.messages.ledger import HOUR_NS, hour_of
 from fieldline.service import Notifier, ServiceError
+from fieldline.states import LedgerState, decode_state
 from fieldline.stream.quiet import Quiet
 from ledger.book import Book
+from ledger.guard import StoreGuard
 from ledger.metrics import Metrics
 from ledger.service import Service
 from ledger_fakes import SITE, MemoryLog, MemoryStore, catalogue, history, latest
@@ -119,6 +121,66 @@ async def test_a_token_that_is_not_valid_ends_it_so_that_the_new_one_is_read() -
             await run.until(lambda: False)
 
 
+class Nobody:
+    """An InfluxDB and a Kafka that do not answer; a look at them may fail."""
+
+    def __init__(self, failure: ServiceError | None = None) -> None:
+        self.looks = 0
+        self._failure = failure
+
+    def writes(self) -> None:
+        return None
+
+    def has_room(self) -> bool:
+        return False
+
+    def waiting(self) -> None:
+        self.looks += 1
+        if self._failure is not None:
+            raise self._failure
+
+
+def guarded(nobody: Nobody) -> Run:
+    run = Run()
+    run.log.down = True
+    run.service = Service(
+        Book(catalogue(), 24 * HOUR_NS),
+        run.store,
+        interval_s=0.0,
+        metrics=Metrics(CollectorRegistry()),
+        notifier=run.told,
+        log=structlog.get_logger(),
+        make_log=lambda: run.log,
+        quiet=Quiet(),
+        guard=StoreGuard(
+            nobody,
+            nobody,
+            {},
+            metrics=Metrics(CollectorRegistry()),
+            log=structlog.get_logger(),
+            look_s=0.001,
+        ),
+    )
+    return run
+
+
+async def test_the_guard_watches_while_kafka_is_away_and_its_state_is_told() -> None:
+    nobody = Nobody()
+    run = guarded(nobody)
+    async with run:
+        await run.until(lambda: nobody.looks > 3)
+        status, _, pieces = run.service.route("", "")
+    state = decode_state(b"".join(pieces), LedgerState)
+    assert (status, state.restarts["telegraf"].count) == (200, 0)
+    assert Run().service.state() == LedgerState()
+
+
+async def test_a_guard_that_fails_ends_the_service() -> None:
+    async with guarded(Nobody(ServiceError("it hangs"))) as run:
+        with pytest.raises(ServiceError, match="hangs"):
+            await run.until(lambda: False)
+
+
 async def test_another_refusal_is_waited_for() -> None:
     run = Run()
     run.store.failure = InfluxRefusedError("no such bucket", 404, "not found")
@@ -140,7 +202,7 @@ def test_help_has_examples() -> None:
     done = command("--help")
     assert done.returncode == 0
     assert "ledger --site site.toml" in done.stdout
-    for option in ("--window", "--interval", "--token-file", "--refill", "--metrics"):
+    for option in ("--window", "--interval", "--token-file", "--refill", "--restart-file"):
         assert option in done.stdout
 
 
@@ -149,6 +211,8 @@ def test_wrong_settings_exit_with_78_and_missing_tokens_with_69(tmp_path: Path) 
     start = ("--site", str(SITE), "--bootstrap-servers", "127.0.0.1:9", "--token-file", str(token))
     done = command(*start, "--window", "1min")
     assert (done.returncode, "--window" in done.stderr) == (78, True)
+    done = command(*start, "--restart-file", "grafana=/run/file")
+    assert (done.returncode, "--restart-file" in done.stderr) == (78, True)
     done = command(*start, "--metrics", "127.0.0.1:0")
     assert (done.returncode, str(token) in done.stderr) == (69, True)
     token.write_text("t")

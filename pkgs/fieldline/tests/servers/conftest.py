@@ -14,7 +14,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,12 +95,19 @@ class Influxdb:
     process: Process
 
 
-def start_influxdb(folder: Path, address: str = "127.0.0.1") -> Influxdb:
-    """Start InfluxDB with its data in `folder`."""
+def start_influxdb(
+    folder: Path, address: str = "127.0.0.1", *, within: Sequence[str] = ()
+) -> Influxdb:
+    """Start InfluxDB with its data in `folder`.
+
+    Args:
+        within: a command that runs another one, such as nsenter.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port(address)
     url = f"http://{address}:{port}"
     command = [
+        *within,
         shutil.which("influxd") or str(part("influxdb", "bin/influxd")),
         f"--bolt-path={folder}/influxd.bolt",
         f"--sqlite-path={folder}/influxd.sqlite",

@@ -23,8 +23,11 @@ from fieldline.messages.ledger import HOUR_NS, Refill, decode_ledger, decode_ref
 from fieldline.provision.influxdb import Secrets, ensure_influxdb
 from fieldline.stream import UnavailableError
 from fieldline_servers import Influxdb, loopback_site, start_influxdb
+from ledger.deliveries import Waiting
 from ledger.kafka import KafkaLog, Log, Topics
+from ledger.probes import WriterProbe
 from ledger.store import InfluxStore
+from ledger.threads import in_thread
 from ledger_contract import CATALOGUE, LogContract, StoreContract, until
 from ledger_fakes import SECOND, VARIABLES, history
 
@@ -195,6 +198,28 @@ async def test_what_kafka_took_before_is_not_read(topics: RealLog) -> None:
     await log.close()
     await log_reads(topics, since_ms=0, expected=1)
     await log_reads(topics, since_ms=(time.time_ns() + 3600 * SECOND) // 10**6, expected=0)
+
+
+async def test_the_guard_sees_what_waits_for_a_group(topics: RealLog) -> None:
+    values, group = topics.topics.values, topics.topics.writer
+    probe = WriterProbe(topics.bootstrap, {values: 2}, {group: values})
+    try:
+        await topics.produce(0, 5)
+        await topics.produce(1, 1)
+        waiting = {(group, 0): Waiting(-1, 5)}
+        assert await in_thread(probe.waiting) == waiting
+        await topics.write(0, 2)
+        assert await in_thread(probe.waiting) == {(group, 0): Waiting(2, 3)}
+        await topics.write(0, 5)
+        assert await in_thread(probe.waiting) == {}
+    finally:
+        await in_thread(probe.close)
+
+
+async def test_without_kafka_the_guard_knows_nothing() -> None:
+    probe = WriterProbe("127.0.0.1:1", {"opc": 2}, {"telegraf-opc": "opc"})
+    assert await in_thread(probe.waiting) is None
+    await in_thread(probe.close)
 
 
 async def log_reads(topics: RealLog, since_ms: int, expected: int) -> None:
