@@ -18,7 +18,7 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Writes:
-    """How many of Telegraf's writes InfluxDB has answered since its start.
+    """How many writes InfluxDB has answered since its start.
 
     refused: with an error of its own (5xx), so that they come again.
     """
@@ -28,7 +28,7 @@ class Writes:
 
 
 class Refusals:
-    """Whether InfluxDB refuses whatever Telegraf writes, and whether a restart may help.
+    """Whether InfluxDB refuses whatever is written, and whether a restart may help.
 
     That something is refused shows that something waits, so Kafka is not asked: it may well be away
     itself, since it ends where its disk is full.

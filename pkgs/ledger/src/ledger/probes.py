@@ -1,7 +1,7 @@
 """What the store guard looks at: InfluxDB's own counts, its disk, what waits in Kafka.
 
-InfluxDB counts how it has answered each client's writes. So nothing is written to find out whether
-it takes any: what it has said of Telegraf's own is what matters, whatever shard they are for.
+InfluxDB counts how it has answered writes. So nothing is written to find out whether it takes any:
+what it has said to Telegraf, which alone writes there, is what matters, whatever shard that is for.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from fieldline.where.scrape import Scraper
 from ledger.deliveries import Place, Waiting, Writes, waiting_of
 
 _COUNT = "http_api_requests_total"
-_WRITE = {"path": "/api/v2/write", "user_agent": "Telegraf"}
+# Not by user_agent: of "Telegraf/1.37.2 Go/1.25.1" InfluxDB takes one word or the other, by chance.
+_PATH = "/api/v2/write"
 # The groups of Telegraf as the writer, with the topic that each reads.
 WRITERS = {group: topic for group, topic in GROUPS.items() if group.startswith("telegraf-")}
 
@@ -25,7 +26,7 @@ ROOM_BYTES = 256 << 20
 
 
 class InfluxProbe:
-    """How one InfluxDB takes what Telegraf writes.
+    """How one InfluxDB takes what is written.
 
     Args:
         url: such as `http://127.0.0.1:8086`; directory: a folder on its disk.
@@ -37,12 +38,12 @@ class InfluxProbe:
         self._room_bytes = room_bytes
 
     def writes(self) -> Writes | None:
-        """Telegraf's writes since its start; None while it does not tell."""
+        """The writes since its start; None while it does not tell."""
         scrape = self._scraper.read()
         if scrape.problem:
             return None
         taken, refused = (
-            int(scrape.total(_COUNT, status=status, **_WRITE) or 0) for status in ("2XX", "5XX")
+            int(scrape.total(_COUNT, path=_PATH, status=status) or 0) for status in ("2XX", "5XX")
         )
         return Writes(taken, refused)
 
