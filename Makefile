@@ -58,7 +58,7 @@ options: install  ## write docs/options.md from the NixOS modules (needs what ni
 
 ARGS ?=
 .PHONY: faults
-faults: prepare  ## hurt a plant in every declared way, hold what is stored against its record; writes docs/faults.md (an hour or two; ARGS=--list, goes on where it was)
+faults: prepare  ## each fault on each part of a plant, into docs/faults.md: an hour or two; ARGS=--help
 	@$(AS_ROOT) env PYTHONPATH=tests/faults/src $(BIN)/python -m fieldline_faults $(ARGS)
 
 NAME ?=
