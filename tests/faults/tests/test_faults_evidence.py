@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import socket
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from fieldline.verify.points import points
 from fieldline.where.offsets import KafkaReading, TopicEnd
-from fieldline_faults.evidence import FILLED, LEAPS, Evidence, _lags, _Rise, mechanisms, once
+from fieldline_faults.evidence import (
+    FILLED,
+    LEAPS,
+    Evidence,
+    _connections_of,
+    _lags,
+    _Rise,
+    mechanisms,
+    once,
+)
 
 RATE = 1500.0
 
@@ -48,7 +60,7 @@ def test_where_nothing_was_seen_nothing_is_named() -> None:
         ({"replaced": ["influxdb2"]}, []),
         (
             {"counters": {"stream_model_late_total": 12.0}},
-            ["model: recomputed after 12 late inputs"],
+            ["model: 12 late inputs taken in"],
         ),
         ({"counters": {"stream_model_results_total": 12.0}}, []),
         (
@@ -89,3 +101,16 @@ def test_of_each_value_the_first_record_counts() -> None:
     assert appended.tolist() == [10, 20, 40]
     nothing = once(found.where(np.array([], np.int64)), np.empty(0, np.int64))
     assert [len(column) for column in nothing] == [0, 0]
+
+
+def test_a_connection_is_found_with_the_process_that_has_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        program = Path("/proc/self/comm").read_text().strip()
+        assert _connections_of(os.getpid(), program, {port}) == set()
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            found = _connections_of(os.getpid(), program, {port})
+            assert [int(end.rpartition(":")[2], 16) for end in found] == [client.getsockname()[1]]
+            assert _connections_of(os.getpid(), "another", {port}) == set()
+            assert _connections_of(os.getpid(), program, {port + 1}) == set()
+    assert _connections_of(2**22 + 1, program, {port}) == set()

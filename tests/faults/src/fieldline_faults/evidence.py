@@ -6,9 +6,11 @@ all.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -19,12 +21,14 @@ from fieldline.site.address import in_url
 from fieldline.verify.points import Ints, Points
 from fieldline.where.offsets import KafkaProbe, KafkaReading
 from fieldline.where.scrape import Scrape, Scraper
+from fieldline_lab.cgroup import Cgroup
 from fieldline_lab.host import Host
 
 from .namespaces import inside
-from .plant import OPC_SERVER, Plant
+from .plant import Plant
 from .targets import units
 
+TELEGRAF = "telegraf"
 _SAMPLE_S = 1.0
 # Who reads which topic, as lib/ names them.
 GROUPS = {"telegraf-opc": "opc", "telegraf-model": "model", "stream-model": "opc"}
@@ -89,8 +93,8 @@ def mechanisms(seen: Evidence) -> list[str]:
         for unit, count in sorted(seen.restarted.items())
     ]
     unseen = UNSEEN_S * seen.rate
-    queued = seen.late - seen.buffer - int(seen.counters.get(FILLED, 0))
-    collector = [unit for unit in seen.replaced if unit.partition("@")[0] == "telegraf"]
+    queued = seen.late - seen.buffer - int(sum(seen.counters.get(name, 0) for name in _SENT))
+    collector = [unit for unit in seen.replaced if unit.partition("@")[0] == TELEGRAF]
     if seen.session_kept and queued > unseen:
         found.append(f"opc-server's queue ({_count(queued)} values)")
     if not seen.session_kept and not any("collector" in unit for unit in collector):
@@ -109,16 +113,22 @@ def mechanisms(seen: Evidence) -> list[str]:
     return found
 
 
-FILLED = "gap_filler_filled_total"
+# Values that come late because the gap filler sends them, by what it calls it.
+FILLED = "gap_filler_filled_values_total"
+_SENT = (FILLED, "gap_filler_mended_values_total", "gap_filler_refilled_values_total")
 WITNESS_ERRORS = "opc_server_witness_errors_total"
 LEAPS = "opc_server_clock_leaps_total"
 
 # Counters of our services that tell of healing, the text for it, and from which rise on.
 COUNTERS: dict[str, tuple[str, int]] = {
     LEAPS: ("opc-server: source times of its own (steps of the clock seen: {})", 1),
-    "stream_model_replayed_total": ("model: state from the log ({} records)", 1),
-    "stream_model_late_total": ("model: recomputed after {} late inputs", 1),
+    "gap_filler_telegraf_restarts_total": ("freshness guard: Telegraf restarted ({}×)", 1),
     FILLED: ("gap filler ({} values)", 1),
+    "gap_filler_mended_values_total": ("gap filler: quality mended ({} values)", 1),
+    "gap_filler_refilled_values_total": ("gap filler, as the ledger asked ({} values)", 1),
+    "stream_model_replayed_total": ("model: state from the log ({} records)", 1),
+    "stream_model_late_total": ("model: {} late inputs taken in", 1),
+    "stream_model_recomputed_results_total": ("model: recomputation ({} results)", 1),
 }
 
 # What a service says when it heals, and how it is called.
@@ -202,15 +212,14 @@ class Watch:
         ports = {
             "opc-server": metrics.opc_server,
             "stream-model": metrics.stream_model,
-            "telegraf": metrics.telegraf,
-            "gap-filler": getattr(metrics, "gap_filler", None),
-            "ledger": getattr(metrics, "ledger", None),
+            TELEGRAF: metrics.telegraf,
+            "gap-filler": metrics.gap_filler,
         }
         for unit, port in ports.items():
             if unit in declared.units and port:
-                prefix = "internal_" if unit == "telegraf" else unit.replace("-", "_")
+                prefix = "internal_" if unit == TELEGRAF else unit.replace("-", "_")
                 scrape = Scraper(f"http://{in_url(host.address)}:{port}", prefix).read()
-                if unit != "telegraf":
+                if unit != TELEGRAF:
                     self._count(unit, scrape)
                 elif "collector" in declared.roles:
                     self._buffer(scrape)
@@ -264,19 +273,14 @@ class Watch:
         return found
 
     def _connections(self) -> set[str]:
-        """The clients' ends of established connections to the OPC UA server."""
-        server = self._plant.host(OPC_SERVER)
-        ports = {s.port for s in self._plant.site.servers.values() if s.own}
-        leader = server.leader()
-        if leader is None:
-            return set()
+        """Telegraf's ends of its connections to our OPC UA servers."""
+        servers = self._plant.site.servers.values()
+        ports = {server.port for server in servers if server.own and server.port}
         found = set()
-        for kind in ("tcp", "tcp6"):
-            path = Path(f"/proc/{leader}/net/{kind}")
-            for line in path.read_text().splitlines()[1:]:
-                local, remote, state = line.split()[1:4]
-                if state == "01" and int(local.rpartition(":")[2], 16) in ports:
-                    found.add(remote)
+        for name, declared in self._declaration.hosts.items():
+            if "collector" in declared.roles:
+                for process in Cgroup(self._plant.lab.names.cgroup(name)).processes():
+                    found |= _connections_of(process, TELEGRAF, ports)
         return found
 
     def _journal(self) -> dict[str, int]:
@@ -292,6 +296,29 @@ class Watch:
             for text, name in wanted.items():
                 found[name] = found.get(name, 0) + said.count(text)
         return found
+
+
+def _connections_of(process: int, program: str, ports: set[int]) -> set[str]:
+    """The local ends of a process' connections to these ports; none if it is another program."""
+    folder = Path(f"/proc/{process}")
+    try:
+        if (folder / "comm").read_text().strip() != program:
+            return set()
+        sockets = set()
+        for file in (folder / "fd").iterdir():
+            with suppress(OSError):  # Closed since it was listed.
+                sockets.add(os.readlink(file))
+        lines = (folder / "net/tcp").read_text().splitlines()[1:]
+        lines += (folder / "net/tcp6").read_text().splitlines()[1:]
+    except OSError:
+        return set()  # It has ended just now.
+    found = set()
+    for line in lines:
+        _, local, remote, state, *_, inode = line.split()[:10]
+        established = state == "01" and int(remote.rpartition(":")[2], 16) in ports
+        if established and f"socket:[{inode}]" in sockets:
+            found.add(local)
+    return found
 
 
 @dataclass
