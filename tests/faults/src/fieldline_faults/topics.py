@@ -16,6 +16,8 @@ from fieldline.messages import decode_result
 from fieldline.verify.catalogue import Catalogue
 from fieldline.verify.points import Ints, Points
 
+from .check import with_statuses
+
 T = TypeVar("T")
 
 OPC, MODEL = "opc", "model"
@@ -165,11 +167,11 @@ class Topics:
 
 def _topic(rows: list[_Row]) -> Topic:
     columns = list(zip(*rows, strict=True)) or [(), (), (), (), ()]
-    points = Points(
+    points = with_statuses(
         np.array(columns[0], np.int64),
         np.array(columns[1], np.int64),
         np.array(columns[2], np.float64),
-        np.array(columns[3], np.uint32),
+        np.array(columns[3], np.int64),
     )
     declared = points.series >= 0
     appended = np.array(columns[4], np.int64)
