@@ -36,7 +36,7 @@ class State:
 
     plan: what to compute; horizon_ns: how late a value may come for the windows; retention_ns: how
     late for a recomputation, after which its neighbours are gone from the log; windows: asset →
-    recent past; repairs: what is left to recompute.
+    recent past; repairs: what is left to recompute; now_ms: the last record's own time.
     """
 
     plan: Plan
@@ -44,6 +44,7 @@ class State:
     retention_ns: int = FOR_EVER_NS
     windows: dict[str, Window] = field(default_factory=dict)
     repairs: Repairs = field(default_factory=Repairs)
+    now_ms: int = 0
 
     def window(self, asset: str) -> Window | None:
         """The window of an asset, a new one if need be; None if it is not declared."""
