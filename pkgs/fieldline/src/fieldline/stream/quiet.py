@@ -53,5 +53,7 @@ class Quiet(logging.Filter):
 def _raised_in_better_words(error: BaseException | None) -> bool:
     # aiokafka 0.14 takes a batch that was to be sent again out of its set twice, where the producer
     # has been fenced meanwhile; whoever waits for the batch has got ProducerFenced.
-    sent_again = isinstance(error, KeyError) and any(isinstance(a, MessageBatch) for a in error.args)
+    sent_again = isinstance(error, KeyError) and any(
+        isinstance(a, MessageBatch) for a in error.args
+    )
     return sent_again or isinstance(error, KafkaError)
