@@ -54,7 +54,7 @@ def kafka(
     seconds = duration_ns(timeout) / 1e9
 
     async def wait() -> None:
-        client = await connect(bootstrap_servers, seconds, Waiting("Kafka", seconds))
+        client = await connect(bootstrap_servers, seconds, while_it_runs("Kafka", seconds))
         try:
             await client.list_topics()
         finally:
@@ -104,7 +104,7 @@ def influxdb(
 ) -> None:
     """Wait until InfluxDB says that it is healthy."""
     seconds = duration_ns(timeout) / 1e9
-    wait_until_healthy(InfluxClient(url), seconds, Waiting("InfluxDB", seconds))
+    wait_until_healthy(InfluxClient(url), seconds, while_it_runs("InfluxDB", seconds))
 
 
 @app.command(epilog="Example: fieldline ready disk --path /var/lib/apache-kafka --free-mib 256")
@@ -116,6 +116,35 @@ def disk(
     """Wait until a file system has room."""
     seconds = duration_ns(timeout) / 1e9
     wait_for_room(path, free_mib, seconds, Waiting(f"room on the disk of {path}", seconds))
+
+
+def while_it_runs(server: str, seconds: float) -> Callable[[float, str], None]:
+    """What tells that a server is waited for, and gives up once its process has ended.
+
+    systemd names the process in MAINPID, and would wait for this one here, rather than start the
+    server again.
+
+    Raises:
+        ServiceError: from what it returns: the process is gone.
+    """
+    tell = Waiting(server, seconds)
+    process = int(os.environ.get("MAINPID") or 0)
+
+    def waiting(passed: float, cause: str) -> None:
+        if process:
+            try:
+                os.kill(process, 0)
+            except PermissionError:
+                pass  # Somebody else's, and so there.
+            except ProcessLookupError:
+                raise ServiceError(
+                    f"{server} ended before it answered: the lines before this one say why.",
+                    cause,
+                    code=EXIT_UNAVAILABLE,
+                ) from None
+        tell(passed, cause)
+
+    return waiting
 
 
 def wait_for_room(
