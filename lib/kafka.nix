@@ -51,6 +51,10 @@ let
     "advertised.listeners" = "PLAINTEXT://${plant.bootstrap}";
     "listener.security.protocol.map" = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT";
     "inter.broker.listener.name" = "PLAINTEXT";
+    # After a kill the controller, a part of the same process, refuses the new broker until the old
+    # one's session has run out: 9 s by default, for networks between the two. There is none here.
+    "broker.session.timeout.ms" = 2000;
+    "broker.heartbeat.interval.ms" = 200;
     "log.dirs" = [ "${directory}/log" ];
 
     # Topics come from the site (kafka-provision), never from a client's typing error.

@@ -368,7 +368,11 @@ def test_kafka_s_classes_belong_to_whom_the_work_tree_belongs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     raw = json.loads(json.dumps(RAW))
-    raw["hosts"]["db"]["units"]["kafka"] = {"command": {"program": "kafka-server"}}
+    raw["hosts"]["db"]["units"]["kafka"] = {
+        "command": {"program": "kafka-server"},
+        "preStart": [{"program": "fieldline"}, {"program": "kafka-storage"}],
+    }
+    scripts = []
     monkeypatch.setattr("fieldline_lab.names.RUNTIME_ROOT", tmp_path / "run")
     monkeypatch.setattr(programs, "kafka_key", lambda _: "key")
     root = SimpleNamespace(directory=tmp_path / "root")
@@ -378,6 +382,7 @@ def test_kafka_s_classes_belong_to_whom_the_work_tree_belongs(
     monkeypatch.setattr(cds, "Cgroup", MagicMock())
 
     def run(argv: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        scripts.append(argv[-1])
         out = next(word for word in argv if word.startswith("--bind="))
         Path(out.removeprefix("--bind=").split(":")[0], "kafka.jsa").touch()
         return subprocess.CompletedProcess(argv, 0, "", "")
@@ -391,3 +396,6 @@ def test_kafka_s_classes_belong_to_whom_the_work_tree_belongs(
     folder = worktree / ".lab" / ".java"
     assert [path.name for path in folder.iterdir()] == ["key.jsa"]
     assert folder.stat().st_uid == (folder / "key.jsa").stat().st_uid == 65534
+    # The container is no host that is in use: nothing but Kafka's own programs can run there.
+    assert "/bin/kafka-storage" in scripts[0]
+    assert "/bin/fieldline" not in scripts[0]

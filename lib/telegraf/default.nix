@@ -124,6 +124,7 @@ in
       after = afterHere;
       wants = optionals isWriter [ tokens.unit ];
       # Go collects garbage harder before the kernel would kill.
+      preStart = builtins.concatMap (part: part.preStart or [ ]) parts;
       environment.GOMEMLIMIT = "${toString (memoryMib * 9 / 10)}MiB";
       command = {
         program = "telegraf";

@@ -14,10 +14,11 @@ let
   batch = 5000;
   undelivered = 2 * batch;
 
+  client = "telegraf-${host.name}";
   consumer = name: topic: parser: {
     alias = name;
     brokers = [ plant.bootstrap ];
-    client_id = "telegraf-${host.name}";
+    client_id = client;
     topics = [ topic ];
     consumer_group = "telegraf-${name}";
     # Kafka 4 answers none of the versions that the client would speak by default: it loops on EOF.
@@ -122,6 +123,26 @@ in
   usesStore = true;
   # Telegraf takes letters, digits and underscores only in the name of a secret.
   credentials.influxdb_writer_token = tokens.file "writer";
+
+  # A writer that was killed holds its partitions for the 10 s of its session, which Telegraf has no
+  # setting for.
+  preStart = [
+    {
+      program = "fieldline";
+      arguments = [
+        "ready"
+        "group"
+        "--bootstrap-servers"
+        plant.bootstrap
+        "--client-id"
+        client
+      ]
+      ++ builtins.concatMap (one: [
+        "--group"
+        one.consumer_group
+      ]) consumers;
+    }
+  ];
 
   settings = {
     inputs.kafka_consumer = consumers;

@@ -16,7 +16,7 @@ from .declaration import HostDeclaration, Program, Unit
 from .nspawn import bind_arguments, forget
 from .plan import Plan
 from .process import communicate
-from .programs import OPT
+from .programs import OPT, PARTS
 from .state import Store, hand_over
 
 # 8 s on two free cores; a machine that is slower by ten times still gets its archive.
@@ -102,6 +102,9 @@ def _script(host: HostDeclaration, unit: Unit) -> str:
 
     return _SCRIPT.format(
         address=host.address,
-        prepare="\n".join(command(entry) for entry in unit.pre_start),
+        # Kafka's own only: what else a start waits for is about a host that is in use.
+        prepare="\n".join(
+            command(entry) for entry in unit.pre_start if PARTS.get(entry.program) == "kafka"
+        ),
         serve=command(unit.command, f"-XX:ArchiveClassesAtExit={_OUT}/kafka.jsa"),
     )

@@ -110,6 +110,17 @@ def test_the_lead_rises_by_doubling_to_what_is_accepted_at_most() -> None:
     assert repairs.ledger.lead == FUTURE_NS
 
 
+def test_a_state_that_was_rebuilt_knows_all_again_once_the_rest_is_gone_from_the_log() -> None:
+    repairs = Repairs()
+    assert repairs.knows_all(0, 10**9)
+    repairs.rebuilt(7, 5000)
+    loaded = Repairs()
+    loaded.load_ledger(repairs.encode_ledger())
+    assert not loaded.knows_all(0, 10**9)
+    assert not loaded.knows_all(6000, 10**9)
+    assert loaded.knows_all(6001, 10**9)
+
+
 def test_a_recomputation_waits_until_it_is_quiet() -> None:
     pace = Pace(Rest())
     assert not pace.due(False, 0, 1000)

@@ -10,10 +10,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 import structlog
+from aiokafka import TopicPartition
 from aiokafka.errors import NotEnoughReplicasError, NotLeaderForPartitionError, ProducerFenced
+from aiokafka.producer.message_accumulator import MessageAccumulator
 from fieldline.service import Notifier, ServiceError
 from fieldline.stream import Broker
 from fieldline.stream.memory import MemoryBroker
@@ -231,3 +234,22 @@ def test_a_taken_metrics_port_exits_with_69() -> None:
     assert done.returncode == 69
     assert address in done.stderr
     assert "Traceback" not in done.stderr
+
+
+async def test_a_batch_that_was_fenced_while_it_waited_is_no_news_and_other_errors_are() -> None:
+    batches = MessageAccumulator(MagicMock(), 1000, 0, 60.0)
+    await batches.add_message(TopicPartition("model", 0), b"key", b"value", 1.0)
+    batch = batches._pop_batch(TopicPartition("model", 0))
+    batch.failure(ProducerFenced())
+    await asyncio.sleep(0)
+    with pytest.raises(KeyError) as again:
+        batches.reenqueue(batch)
+    quiet = Quiet()
+
+    def heard(error: BaseException) -> bool:
+        told = (type(error), error, None)
+        return quiet.filter(logging.LogRecord("asyncio", 40, "", 0, "Task exception", (), told))
+
+    assert not heard(again.value)
+    assert heard(KeyError("another"))
+    assert heard(KeyError())

@@ -7,7 +7,13 @@ import pytest
 from faults_points import BEGIN, NAMES, PERIOD, WAYS, changed, right, twice, without
 from fieldline.errors import FieldlineError
 from fieldline.verify.points import Points, joined, no_points, points
-from fieldline_faults.check import compare, compare_revisions, missing, unreadable
+from fieldline_faults.check import (
+    compare,
+    compare_revisions,
+    missing,
+    unreadable,
+    with_statuses,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -112,11 +118,11 @@ def test_a_loss_is_not_made_up_for_by_a_repeat() -> None:
 def results(*revisions: int, value: float = 0.1) -> Points:
     """Records of one result with these revisions, in order; only the last has the right value."""
     count = len(revisions)
-    given = points(
+    given = with_statuses(
         np.zeros(count, np.int64),
         np.full(count, BEGIN),
         np.full(count, 7.0),
-        np.array(revisions, np.uint32),
+        np.array(revisions, np.int64),
     )
     return changed(given, count - 1, value=value)
 
@@ -130,9 +136,17 @@ def test_the_last_revision_holds() -> None:
     assert last.status.tolist() == [2]
 
 
+def test_a_recomputation_comes_last() -> None:
+    findings, last = compare_revisions(REQUIRED, results(0, 1, 2**32 + 1, 2**32 + 9), NAMES)
+    assert findings.ok
+    assert last.status.tolist() == [2**32 + 9]
+
+
 @pytest.mark.parametrize(
     ("given_results", "count"),
     [
+        (results(0, 2**32 + 1, 2**32 + 1), "doubled"),
+        (results(2**32 + 1, 1), "disordered"),
         (results(0, 0), "doubled"),
         (results(0, 1, 1), "doubled"),
         (results(0, 1, 0, 1), "doubled"),

@@ -47,6 +47,12 @@ def test_a_result_is_read_with_its_revision() -> None:
     assert TOPICS._model(record(model()), 0) == (0, TIME, 3.5, 2, 1_800_000_000_500)
 
 
+def test_a_recomputations_revision_is_kept_whole() -> None:
+    row = TOPICS._model(record(model(revision=2**32 + 5)), 0)
+    assert row is not None
+    assert _topic([row]).points.status.tolist() == [2**32 + 5]
+
+
 def test_what_is_older_is_left_out() -> None:
     assert TOPICS._opc(record(opc()), TIME + 1) is None
     assert TOPICS._model(record(model()), TIME + 1) is None

@@ -312,6 +312,31 @@ in
       "/var/lib/influxdb2/engine"
     ];
   };
+  "a writer gives up what a killed one holds, and a collector waits for nothing" = {
+    actual = {
+      db = map (entry: entry.arguments) db.units.telegraf.preStart;
+      collector = collector.units.telegraf.preStart;
+    };
+    expected = {
+      db = [
+        [
+          "ready"
+          "group"
+          "--bootstrap-servers"
+          "192.168.0.10:9092"
+          "--client-id"
+          "telegraf-db"
+          "--group"
+          "telegraf-opc"
+          "--group"
+          "telegraf-model"
+          "--group"
+          "telegraf-ledger"
+        ]
+      ];
+      collector = [ ];
+    };
+  };
   "kafka waits for room on its disk, and its storage is formatted" = {
     actual = db.units.apache-kafka.preStart;
     expected = [

@@ -14,7 +14,6 @@ FUTURE_NS = 3600 * 10**9
 NS_PER_MS = 10**6
 # The verdict on a value that no model takes; all others are reasons of dead letters.
 UNUSED_VARIABLE = "unused"
-BAD_TIMESTAMP = "bad-timestamp"
 _BAD = 1 << 31
 
 
@@ -26,27 +25,23 @@ def judge(item: OpcValue, variables: Mapping[str, int], latest_ns: int) -> tuple
         latest_ns: source times after it are refused; see `latest`.
     """
     variable = variables.get(item.variable)
-    quality = item.quality
-    value = item.value
-    if type(value) is float and variable is not None and quality is not None:
-        # Nearly all are like this, and each costs.
-        if quality < _BAD and 0 <= item.time <= latest_ns and variable >= 0 and isfinite(value):
-            return variable, value
-    elif variable is None and not item.variable:
-        return "no-value" if quality is not None and quality < _BAD else "bad-quality"
     if variable == UNUSED:
         return UNUSED_VARIABLE
+    quality = item.quality
+    good = quality is not None and quality < _BAD
     if variable is None:
-        return "unknown-variable"
-    if quality is None or quality >= _BAD:
+        if item.variable:
+            return "unknown-variable"
+        return "no-value" if good else "bad-quality"
+    if not good:
         return "bad-quality"
-    number = _number(value)
+    number = _number(item.value)
     if number is None:
         return "no-number"
     if not isfinite(number):
         return "not-finite"
     if not 0 <= item.time <= latest_ns:
-        return BAD_TIMESTAMP
+        return "bad-timestamp"
     return variable, number
 
 

@@ -54,6 +54,7 @@ class ModelProcessor(Processor[Report]):
         """See `Processor.step`."""
         del now_ns
         begin = time.perf_counter()
+        self.state.now_ms = records[-1].timestamp
         values: list[OpcValue] = []
         kept: list[Record] = []
         letters: list[Output] = []
@@ -98,7 +99,7 @@ class ModelProcessor(Processor[Report]):
             except MessageError:
                 continue
         replay(self.state, values, kept)
-        self.state.repairs.rebuilt(records[-1].offset + 1)
+        self.state.repairs.rebuilt(records[-1].offset + 1, records[-1].timestamp)
 
     def keys(self) -> Iterable[bytes]:
         """See `Processor.keys`."""

@@ -54,9 +54,10 @@ class Recomputation:
         repairs = state.repairs
         running = repairs.run()
         self._revision = repairs.take_revision(next_offset)
-        self._lead = repairs.ledger.lead
+        whole = repairs.knows_all(state.now_ms, state.retention_ns)
+        self._lead = repairs.ledger.lead if whole else FUTURE_NS
         self._recordings = {
-            asset: Recording(window, repair, whole=not repairs.ledger.rebuilt)
+            asset: Recording(window, repair, whole=whole)
             for asset, repair in running.items()
             if (window := state.window(asset)) is not None
         }

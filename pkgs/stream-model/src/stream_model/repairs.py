@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from stream_model.judge import FUTURE_NS
+from stream_model.judge import FUTURE_NS, NS_PER_MS
 
 # The gap filler sends a hole in one go; its history is read a variable at a time, some tenths of a
 # second between two. Less would recompute an asset once per variable, more only delays.
@@ -63,12 +63,13 @@ class Ledger(msgspec.Struct, array_like=True, gc=False):
     """What recomputations need to know of the whole partition.
 
     revision: the highest that one has given. lead: how far a source time was ahead of its record's
-    own time at most, ns. rebuilt: the state was rebuilt from a part of the log.
+    own time at most, ns, as far as the state knows. rebuilt: it was rebuilt from a part of the log,
+    up to a record of this time of its own, ms; 0 if it knows all.
     """
 
     revision: int = 0
     lead: int = _LEAST_LEAD_NS
-    rebuilt: bool = False
+    rebuilt: int = 0
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -132,15 +133,23 @@ class Repairs:
             self.ledger.lead = min(2 * self.ledger.lead, FUTURE_NS)
             self.ledger_changed = True
 
-    def rebuilt(self, next_offset: int) -> None:
-        """The state was rebuilt from a part of the log, up to this offset.
+    def rebuilt(self, next_offset: int, arrived_ms: int) -> None:
+        """The state was rebuilt from a part of the log, up to this offset and time.
 
-        What was known of the rest is unknown again. What was given before may have had a revision
-        of this very offset.
+        What was given before may have had a revision of this very offset.
         """
-        self.ledger.rebuilt, self.ledger.lead = True, FUTURE_NS
+        self.ledger.rebuilt = arrived_ms
         self.ledger_changed = True
         self.from_offset = next_offset
+
+    def knows_all(self, now_ms: int, retention_ns: int) -> bool:
+        """Whether the log has nothing of before what the state has seen.
+
+        Args:
+            now_ms: the last record's own time.
+        """
+        rebuilt = self.ledger.rebuilt
+        return not rebuilt or (now_ms - rebuilt) * NS_PER_MS > retention_ns
 
     def take_revision(self, next_offset: int) -> int:
         """A revision above all that were given; after a lost state the offset makes it so."""

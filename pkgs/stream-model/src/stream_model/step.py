@@ -20,8 +20,8 @@ from fieldline.messages import ModelResult, OpcValue
 from fieldline.stream import Record
 
 from stream_model.evaluate import evaluate, matrix
-from stream_model.judge import BAD_TIMESTAMP, NS_PER_MS, UNUSED_VARIABLE, judge, latest
-from stream_model.plan import Plan, TypePlan
+from stream_model.judge import NS_PER_MS, UNUSED_VARIABLE, judge, latest
+from stream_model.plan import UNUSED, Plan, TypePlan
 from stream_model.repairs import Repairs
 from stream_model.window import Taken, Window
 
@@ -36,7 +36,7 @@ class State:
 
     plan: what to compute; horizon_ns: how late a value may come for the windows; retention_ns: how
     late for a recomputation, after which its neighbours are gone from the log; windows: asset →
-    recent past; repairs: what is left to recompute.
+    recent past; repairs: what is left to recompute; now_ms: the last record's own time.
     """
 
     plan: Plan
@@ -44,6 +44,7 @@ class State:
     retention_ns: int = FOR_EVER_NS
     windows: dict[str, Window] = field(default_factory=dict)
     repairs: Repairs = field(default_factory=Repairs)
+    now_ms: int = 0
 
     def window(self, asset: str) -> Window | None:
         """The window of an asset, a new one if need be; None if it is not declared."""
@@ -137,21 +138,27 @@ def _absorb(
         if window is None:
             rejected.append(Rejected(index, "unknown-asset"))
             continue
-        judged = judge(item, window.kind.variables, usual)
-        if isinstance(judged, str):
-            if judged == BAD_TIMESTAMP:
-                arrived_ms = records[index].timestamp
-                judged = judge(item, window.kind.variables, latest(arrived_ms))
+        variable = window.kind.variables.get(item.variable, UNUSED)
+        value, time = item.value, item.time
+        # Nearly all are good numbers of the usual time, and a call costs a tenth of the step.
+        if (
+            type(value) is not float
+            or item.quality != 0
+            or variable < 0
+            or not 0 <= time <= usual
+            or not isfinite(value)
+        ):
+            judged = judge(item, window.kind.variables, latest(records[index].timestamp))
             if isinstance(judged, str):
                 if judged == UNUSED_VARIABLE:
                     outcome.unused += 1
                 else:
                     rejected.append(Rejected(index, judged))
                 continue
-            state.repairs.raise_lead(item.time - arrived_ms * NS_PER_MS)
-            usual = _usual(state, records)
-        variable, value = judged
-        time = item.time
+            variable, value = judged
+            if time > usual:
+                state.repairs.raise_lead(time - records[index].timestamp * NS_PER_MS)
+                usual = _usual(state, records)
         before = window.newest
         taken = window.add(variable, time, value)
         if taken is not fully:

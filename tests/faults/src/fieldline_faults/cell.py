@@ -12,7 +12,15 @@ from fieldline.verify.points import Ints, Points, no_points, positions
 from fieldline.verify.reference import Reference
 from fieldline.verify.rules import TOLERANCE
 
-from .check import Findings, Statuses, compare, compare_revisions, missing, unreadable
+from .check import (
+    Findings,
+    Statuses,
+    compare,
+    compare_revisions,
+    missing,
+    unreadable,
+    with_statuses,
+)
 from .evidence import Evidence, Watch, once
 from .plant import Plant
 from .topics import MODEL, OPC, Offsets
@@ -123,7 +131,8 @@ class Window:
                 results, found, models, undeclared=model.undeclared
             )
         # In InfluxDB the revision has to be the last one that was committed.
-        results = Points(results.series, results.time, results.value, _revisions(results, last))
+        revisions = _revisions(results, last)
+        results = with_statuses(results.series, results.time, results.value, revisions)
         try:
             stored, given = (
                 read(self.since, until) for read in (database.values, database.results)
@@ -141,7 +150,7 @@ class Window:
 def _revisions(results: Points, last: Points) -> Statuses:
     """The committed revision of each required result; 0 where none was committed."""
     place = positions(results, last)
-    revision = np.zeros(len(results), np.uint32)
+    revision = np.zeros(len(results), np.int64)
     revision[place >= 0] = last.status[place[place >= 0]]
     return revision
 

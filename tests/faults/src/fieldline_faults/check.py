@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from fieldline.errors import FieldlineError
 from fieldline.influx.arguments import iso
-from fieldline.verify.points import Bools, Floats, Points, positions, settled
+from fieldline.verify.points import Bools, Floats, Ints, Points, positions, settled
 from fieldline.verify.rules import TOLERANCE
 from numpy.typing import NDArray
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 EXAMPLES = 3
 
 Names = Sequence[tuple[str, str]]
-Statuses = NDArray[np.uint32]
+Statuses = NDArray[np.int64]
 
 
 @dataclass(slots=True)
@@ -66,6 +66,11 @@ class Findings:
         """What is wrong, and how often."""
         told = ("required", "right", "examples")
         return {key: value for key, value in self.as_json().items() if key not in told}
+
+
+def with_statuses(series: Ints, time: Ints, value: Floats, status: Statuses) -> Points:
+    """Points whose statuses may be revisions: those of a recomputation are above 2**32."""
+    return Points(series, time, value, status)  # type: ignore[arg-type] # nothing here needs less
 
 
 def missing(required: Points, found: Points, tolerance: float = 0.0) -> Points:

@@ -22,9 +22,11 @@ from fieldline.verify.catalogue import Catalogue
 from fieldline.verify.points import Ints, Points, joined, points, positions, settled
 from fieldline.verify.store import InfluxStore
 
+from .check import with_statuses
+
 _REVISION_FIELD = "revision"
-# The revision of a result that is stored without one; none is that high.
-NO_REVISION = 0xFFFFFFFF
+# The revision of a result that is stored without one.
+NO_REVISION = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,9 +81,8 @@ class Database:
                     parts.append(_points(index, run))
             columns.append(joined(parts))
         values, revisions = columns
-        given = Points(
-            revisions.series, revisions.time, revisions.value, revisions.value.astype(np.uint32)
-        )
+        number = np.nan_to_num(revisions.value, nan=NO_REVISION).astype(np.int64)
+        given = with_statuses(revisions.series, revisions.time, revisions.value, number)
         return Found(_with(values, given, NO_REVISION), undeclared)
 
     def _qualities(self, since: int, until: int) -> tuple[Points, int]:
@@ -127,9 +128,9 @@ def _with(values: Points, statuses: Points, none: int) -> Points:
     as points of their own, whose value is NaN."""
     sorted_statuses, _twice = settled(statuses)
     place = positions(values, sorted_statuses)
-    status = np.full(len(values), none, np.uint32)
+    status = np.full(len(values), none, np.int64)
     status[place >= 0] = sorted_statuses.status[place[place >= 0]]
     sorted_values, _twice = settled(values)
     alone = statuses.where(positions(statuses, sorted_values) < 0)
     lonely = points(alone.series, alone.time, np.full(len(alone), np.nan), alone.status)
-    return joined([Points(values.series, values.time, values.value, status), lonely])
+    return joined([with_statuses(values.series, values.time, values.value, status), lonely])

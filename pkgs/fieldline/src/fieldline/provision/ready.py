@@ -5,23 +5,28 @@ active, and a `systemctl restart` done, when the server answers and not when its
 
 Before its start, Kafka needs room on its disk: started on a full one after an unclean end, 4.1
 takes log segments that it can't index for corrupt, and deletes them, its own metadata among them.
+And Telegraf's writer needs its place in the consumer groups, which one that was killed still holds.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from aiokafka.errors import KafkaError
 
+from fieldline.errors import FieldlineError
 from fieldline.influx import InfluxClient
 from fieldline.influx.arguments import duration_ns
 from fieldline.influx.client import wait_until_healthy
 from fieldline.provision.kafka_admin import connect
+from fieldline.provision.membership import leave
 from fieldline.provision.report import Waiting
 from fieldline.service import EXIT_UNAVAILABLE, ServiceError
 
@@ -32,6 +37,9 @@ app = typer.Typer(
 
 # Room comes when somebody, or the retention of something else, has made it: there is no event.
 _POLL_S = 1.0
+
+# A start is not held up for what only makes it faster.
+_LEAVE_S = 3.0
 
 # A server that recovers its files after a power cut may take many minutes, and must not be killed.
 Timeout = Annotated[str, typer.Option("--timeout", help="How long to wait for the server.")]
@@ -46,13 +54,47 @@ def kafka(
     seconds = duration_ns(timeout) / 1e9
 
     async def wait() -> None:
-        client = await connect(bootstrap_servers, seconds, Waiting("Kafka", seconds))
+        client = await connect(bootstrap_servers, seconds, while_it_runs("Kafka", seconds))
         try:
             await client.list_topics()
         finally:
             await client.close()
 
     asyncio.run(wait())
+
+
+@app.command(
+    epilog="Example: fieldline ready group --bootstrap-servers 192.168.0.10:9092"
+    " --client-id telegraf-db --group telegraf-opc --group telegraf-model"
+)
+def group(
+    bootstrap_servers: Annotated[str, typer.Option(help="ADDRESS:PORT of a broker.")],
+    client_id: Annotated[str, typer.Option(help="Of the client that is about to start.")],
+    group: Annotated[list[str], typer.Option(help="A consumer group; more than one may be given.")],
+) -> None:
+    """Give up the places in consumer groups that a killed client has left taken.
+
+    Exit code 0 also where Kafka does not answer: it then waits until their sessions have run out.
+    """
+
+    async def ask() -> list[str]:
+        client = await connect(bootstrap_servers, 0.0, lambda _passed, _cause: None)
+        try:
+            return await leave(client, group, client_id)
+        finally:
+            await client.close()
+
+    async def within() -> list[str]:
+        return await asyncio.wait_for(ask(), _LEAVE_S)
+
+    try:
+        left = asyncio.run(within())
+    except (TimeoutError, KafkaError, OSError, FieldlineError) as error:
+        cause = getattr(error, "cause", "") or str(error) or type(error).__name__
+        print(f"Kafka gives up no place of {client_id}: {cause}", file=sys.stderr)
+        return
+    for name in left:
+        print(f"gone, and out of its group: {name}", file=sys.stderr)
 
 
 @app.command(epilog="Example: fieldline ready influxdb --url http://127.0.0.1:8086")
@@ -62,7 +104,7 @@ def influxdb(
 ) -> None:
     """Wait until InfluxDB says that it is healthy."""
     seconds = duration_ns(timeout) / 1e9
-    wait_until_healthy(InfluxClient(url), seconds, Waiting("InfluxDB", seconds))
+    wait_until_healthy(InfluxClient(url), seconds, while_it_runs("InfluxDB", seconds))
 
 
 @app.command(epilog="Example: fieldline ready disk --path /var/lib/apache-kafka --free-mib 256")
@@ -74,6 +116,35 @@ def disk(
     """Wait until a file system has room."""
     seconds = duration_ns(timeout) / 1e9
     wait_for_room(path, free_mib, seconds, Waiting(f"room on the disk of {path}", seconds))
+
+
+def while_it_runs(server: str, seconds: float) -> Callable[[float, str], None]:
+    """What tells that a server is waited for, and gives up once its process has ended.
+
+    systemd names the process in MAINPID, and would wait for this one here, rather than start the
+    server again.
+
+    Raises:
+        ServiceError: from what it returns: the process is gone.
+    """
+    tell = Waiting(server, seconds)
+    process = int(os.environ.get("MAINPID") or 0)
+
+    def waiting(passed: float, cause: str) -> None:
+        if process:
+            try:
+                os.kill(process, 0)
+            except PermissionError:
+                pass  # Somebody else's, and so there.
+            except ProcessLookupError:
+                raise ServiceError(
+                    f"{server} ended before it answered: the lines before this one say why.",
+                    cause,
+                    code=EXIT_UNAVAILABLE,
+                ) from None
+        tell(passed, cause)
+
+    return waiting
 
 
 def wait_for_room(

@@ -1,14 +1,15 @@
-"""`fieldline ready disk`: a server is not started on a full disk."""
+"""`fieldline ready`: no start on a full disk, and no waiting for a server that has ended."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from fieldline.provision import ready
-from fieldline.provision.ready import app, wait_for_room
+from fieldline.provision.ready import app, wait_for_room, while_it_runs
 from fieldline.service import EXIT_UNAVAILABLE, ServiceError
 from typer.testing import CliRunner
 
@@ -63,3 +64,18 @@ def test_the_command_looks_at_the_real_disk(tmp_path: Path) -> None:
     assert runner.invoke(app, [*path, "--free-mib", "1"]).exit_code == 0
     done = runner.invoke(app, [*path, "--free-mib", str(free + 10**6), "--timeout", "1ms"])
     assert isinstance(done.exception, ServiceError)
+
+
+def test_a_server_that_has_ended_is_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as server:
+        monkeypatch.setenv("MAINPID", str(server.pid))
+        waiting = while_it_runs("Kafka", 60.0)
+        waiting(0.1, "refused")
+    with pytest.raises(ServiceError, match="Kafka ended before it answered") as caught:
+        waiting(0.2, "refused")
+    assert (caught.value.code, caught.value.cause) == (EXIT_UNAVAILABLE, "refused")
+
+
+def test_whose_process_nobody_has_named_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MAINPID", raising=False)
+    while_it_runs("Kafka", 60.0)(0.1, "refused")
