@@ -130,7 +130,8 @@ CAUSES: dict[str, tuple[str, str]] = {
     ),
     "influxdb-refuses": (
         "InfluxDB does not take what the writer sends{reason}",
-        "On {host}: `journalctl -u telegraf` and `-u influxdb2`; Kafka keeps the values meanwhile.",
+        "On {host}: `journalctl -u telegraf` and `-u influxdb2`; Kafka keeps the values meanwhile. "
+        "Once its disk has room, the ledger has it restarted.",
     ),
     "influxdb-asks": (
         "InfluxDB does not answer questions: {problem}",
