@@ -130,8 +130,10 @@ CAUSES: dict[str, tuple[str, str]] = {
     ),
     "influxdb-refuses": (
         "InfluxDB does not take what the writer sends{reason}",
-        "On {host}: `journalctl -u telegraf` and `-u influxdb2`; Kafka keeps the values meanwhile. "
-        "Once its disk has room, the ledger has it restarted.",
+        (
+            "On {host}: `journalctl -u telegraf` and `-u influxdb2`; Kafka keeps the values meanwhile,"
+            " and the ledger has InfluxDB restarted once its disk has room."
+        ),
     ),
     "influxdb-asks": (
         "InfluxDB does not answer questions: {problem}",
