@@ -131,7 +131,7 @@ CAUSES: dict[str, tuple[str, str]] = {
     "influxdb-refuses": (
         "InfluxDB does not take what the writer sends{reason}",
         (
-            "On {host}: `journalctl -u telegraf` and `-u influxdb2`; Kafka keeps the values meanwhile,"
+            "On {host}: `journalctl -u telegraf` and `-u influxdb2`; Kafka keeps the values,"
             " and the ledger has InfluxDB restarted once its disk has room."
         ),
     ),
