@@ -23,10 +23,18 @@ let
 
   # What stands still while records wait for it. The role `writer` is InfluxDB's host's alone, so both
   # are here, or nothing is written at all.
-  ledgerRestarts = map (unit: {
-    inherit unit;
-    by = "ledger";
-  }) (optionals (isLedger && has "writer" host) [ "influxdb2" "telegraf" ]);
+  ledgerRestarts =
+    map
+      (unit: {
+        inherit unit;
+        by = "ledger";
+      })
+      (
+        optionals (isLedger && has "writer" host) [
+          "influxdb2"
+          "telegraf"
+        ]
+      );
 
   # Started after what is on the same host only to spare it failed attempts; every client retries.
   afterKafka = optionals isKafka [
