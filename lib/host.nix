@@ -69,6 +69,7 @@ in
   paths = merged "paths";
   users = merged "users";
   inherit firewall;
+  sysctl = import ./sysctl.nix;
   nftables = import ./firewall.nix {
     inherit plant;
     rules = firewall;
