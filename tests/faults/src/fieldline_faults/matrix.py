@@ -39,13 +39,12 @@ def cells(declaration: Declaration) -> list[Cell]:
 
 
 # Known not to hold, so that only `make faults` shows them (docs/limits.md): InfluxDB 2.7 goes on
-# refusing writes after its disk was full, until it is restarted; what Kafka has acknowledged and is
-# then cut off its files is not sent again where it was found complete before.
-OPEN = frozenset({"disk-full", "torn-end"})
+# refusing writes after its disk was full, until it is restarted.
+OPEN = frozenset({"disk-full"})
 
 
 def short(declaration: Declaration) -> list[Cell]:
-    """Each kind once but the open ones, on the target that shows most; those that look back to the
+    """Each kind once but the open one, on the target that shows most; those that look back to the
     begin first, while there is little to look back to, and those that spoil the plant last."""
     chosen = [
         next(cell for cell in cells(declaration) if cell.name == f"{kind.name} {kind.telling}")
