@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gap_filler.arrivals import Arrivals
+from gap_filler.arrivals import WINDOW_NS, Arrivals
 from gap_filler.metrics import Metrics
 from gap_filler.plan import ServerPlan
 from gap_filler.tally import Tally
@@ -114,11 +114,19 @@ class Feed:
             np.maximum.at(self.arrived_ns, index[newer], appended[newer])
             self.last_arrival = time.monotonic()
 
+    def begin(self, position_ns: int) -> None:
+        """Begin at a position: before it is nothing to be looked for."""
+        self.arrivals.close(position_ns)
+        self.trail.steps[:] = [Step(self.arrivals.position_ns, {})]
+
     def cut(self, partition: int, end: int) -> None:
         """Go back to before a partition's records from the offset `end` on: Kafka has lost them."""
+        now = time.time_ns() + self.offset_ns
         position = self.trail.cut(partition, end)
         if position is None:
-            position = time.time_ns() + self.offset_ns - self.plan.fresh_lookback_ns
+            position = now - self.plan.fresh_lookback_ns
+        # What is older can't be filled any more.
+        position = max(position, now - self.plan.lookback_ms * 1_000_000 + WINDOW_NS)
         self.counted_ns = max(self.counted_ns, self.arrivals.position_ns)
         self.arrivals.back(position)
         self.rereading = True

@@ -237,7 +237,7 @@ class Filler:
                 first = None
             # Before its first value is nothing to fill; without any, what comes is counted.
             begin = hour_of(now) if first is None else first
-            feed.arrivals.close(begin)
+            feed.begin(begin)
             self._store.fresh = False
 
     async def _look(self, until: int) -> None:
