@@ -17,7 +17,7 @@ from aiokafka import ConsumerRecord
 
 from gap_filler.trail import Mark, Trail
 
-# Killed and started at once, Kafka takes records again after 2.5 s on a machine of its own.
+# The start of a broker alone takes 2 s at least.
 RESTART_MS = 1_500
 
 Records = Sequence[ConsumerRecord[Any, Any]]
