@@ -262,6 +262,8 @@ in
         idempotent_writes = true;
         # 5 × 100 ms within the client; then the batch stays in the buffer and is tried at each flush.
         max_retry = 5;
+        # Else the client looks away for 10 s after its third failure within 10 s.
+        inherit (import ./patience.nix) metadata_retry_max metadata_retry_backoff;
         # gzip: JSON shrinks to a tenth, and every Kafka client can read it (the others need a library
         # that Python clients lack by default).
         compression_codec = 1;

@@ -25,6 +25,7 @@ let
     kafka_version = "3.6.0";
     # A writer that comes late, or anew, brings all that the topic still holds.
     offset = "oldest";
+    inherit (import ./patience.nix) metadata_retry_max metadata_retry_backoff;
     # A broker that is away at the start is waited for, rather than ending Telegraf.
     startup_error_behavior = "retry";
     max_undelivered_messages = undelivered;

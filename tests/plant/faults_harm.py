@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer
 from fieldline.influx.arguments import iso
 from fieldline.influx.layout import GOOD_QUALITY
 from fieldline.messages import ModelResult, encode_result
+from fieldline.messages.telegraf import partition_of
 from fieldline_faults.cell import Outcome, Window
 from fieldline_faults.evidence import Watch
 from fieldline_faults.namespaces import inside
@@ -20,6 +21,8 @@ UNCERTAIN = "The value is uncertain. StatusUncertain (0x40000000)"
 # Enough for each kind of harm to have points of its own.
 TICKS = 10
 Counts = dict[str, int]
+# An asset, whose partition it goes to, and what is sent.
+Record = tuple[str, bytes]
 
 
 class Harm:
@@ -86,15 +89,17 @@ class Harm:
         client = self._plant.database.client.with_token(token)
         client.json("POST", path, query=where | query, body=body, what="harm what it has")
 
-    def send(self, topic: str, *records: bytes) -> None:
-        """Put records into a topic."""
+    def send(self, topic: str, *records: Record) -> None:
+        """Put records into a topic, each behind what its asset has there."""
         host = self._plant.host("kafka")
         bootstrap = f"{host.address}:{self._plant.site.kafka.port}"
+        count = self._plant.site.topics[topic].partitions
 
         async def send() -> None:
             async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
-                for record in records:
-                    await producer.send_and_wait(topic, record, partition=0)
+                for asset, record in records:
+                    number = partition_of(asset.encode(), count)
+                    await producer.send_and_wait(topic, record, partition=number)
 
         inside(host.namespace, lambda: asyncio.run(send()))
 
@@ -139,7 +144,7 @@ def harm_model(harm: Harm) -> Counts:
         _revised(fallen, 71),
         _revised(wrong, 70, value=wrong.value + 1.0),
         _revised(shifted, 0, timestamp=shifted.timestamp + 1),
-        b"no result",
+        ("", b"no result"),
     ]
     harm.send("model", *records)
     return {"wrong": 1, "doubled": 1, "disordered": 1, "invented": 2}
@@ -155,7 +160,7 @@ def harm_opc(harm: Harm) -> Counts:
     uncertain = _record(tags, variable, value, time, UNCERTAIN)
     tags, variable, value, time = harm.value(27)
     shifted = _record(tags, variable, value, time + 1)
-    harm.send("opc", same, wrong, uncertain, shifted, b"no value")
+    harm.send("opc", same, wrong, uncertain, shifted, ("", b"no value"))
     # All three of the repeated identities are repeats, whatever they say.
     return {"wrong": 1, "wrong_status": 1, "invented": 2, "repeats": 3}
 
@@ -166,21 +171,20 @@ def _tags(result: ModelResult) -> dict[str, str]:
 
 def _revised(
     result: ModelResult, revision: int, value: float | None = None, timestamp: int | None = None
-) -> bytes:
-    return encode_result(
-        ModelResult(
-            result.name,
-            result.value if value is None else value,
-            timestamp or result.timestamp,
-            result.asset,
-            revision,
-        )
+) -> Record:
+    revised = ModelResult(
+        result.name,
+        result.value if value is None else value,
+        timestamp or result.timestamp,
+        result.asset,
+        revision,
     )
+    return result.asset, encode_result(revised)
 
 
 def _record(
     tags: dict[str, str], variable: str, value: float, time: int, quality: str = GOOD_QUALITY
-) -> bytes:
+) -> Record:
     fields = {variable: value, "Quality": quality}
     whole = {"name": "opc_server", "tags": tags, "fields": fields, "timestamp": time}
-    return json.dumps(whole).encode()
+    return tags["asset"], json.dumps(whole).encode()

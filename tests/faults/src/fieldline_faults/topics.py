@@ -74,7 +74,7 @@ class Topics:
         return asyncio.run(self._with_consumer(ask))
 
     def read(self, begin: Offsets, since: int) -> dict[str, Topic]:
-        """Both topics from `begin` on to their ends, without what has a source time before `since`.
+        """Both topics from `begin` to their ends, without what has a source time before `since`.
 
         A partition that ends before its `begin` has lost its end: it is read whole.
 
@@ -82,16 +82,25 @@ class Topics:
             FieldlineError: the broker does not give them.
         """
 
+        async def find(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+            found: dict[TopicPartition, int] = await consumer.end_offsets(self._partitions)
+            return found
+
+        # A transaction that is open hides all behind it, which InfluxDB may have already.
+        ends = asyncio.run(self._with_consumer(find, "read_uncommitted"))
+
         async def read(consumer: AIOKafkaConsumer) -> dict[str, list[_Row]]:
-            return await self._read(consumer, begin, since)
+            return await self._read(consumer, begin, ends, since)
 
         rows = asyncio.run(self._with_consumer(read))
         return {name: _topic(found) for name, found in rows.items()}
 
-    async def _with_consumer(self, work: Callable[[AIOKafkaConsumer], Awaitable[T]]) -> T:
+    async def _with_consumer(
+        self, work: Callable[[AIOKafkaConsumer], Awaitable[T]], isolation: str = "read_committed"
+    ) -> T:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
-            isolation_level="read_committed",
+            isolation_level=isolation,
             enable_auto_commit=False,
             auto_offset_reset="none",
             max_partition_fetch_bytes=4 << 20,
@@ -109,11 +118,14 @@ class Topics:
             await consumer.stop()
 
     async def _read(
-        self, consumer: AIOKafkaConsumer, begin: Offsets, since: int
+        self,
+        consumer: AIOKafkaConsumer,
+        begin: Offsets,
+        ends: Mapping[TopicPartition, int],
+        since: int,
     ) -> dict[str, list[_Row]]:
         rows: dict[str, list[_Row]] = {OPC: [], MODEL: []}
         first = await consumer.beginning_offsets(self._partitions)
-        ends = await consumer.end_offsets(self._partitions)
         for tp in self._partitions:
             start = max(first[tp], begin.get((tp.topic, tp.partition), 0))
             consumer.seek(tp, first[tp] if start > ends[tp] else start)
