@@ -161,12 +161,14 @@ class Reader:
         It returns where that is before what was read.
         """
         while True:
+            # Before it is asked: what is read meanwhile may lie behind the ends that are told.
+            read = {number: mark.offset for number, mark in self.marks.items()}
             try:
                 self._ends = await self._asked_ends()
             except (KafkaError, OSError, TimeoutError) as error:
                 self._lost(str(error) or "no broker answers")
             else:
-                if any(m.offset >= self._ends.get(n, 0) for n, m in self._proof.marks.items()):
+                if any(end <= read.get(number, -1) for number, end in self._ends.items()):
                     return
                 self._answered()
             await asyncio.sleep(_PROBE_S)
