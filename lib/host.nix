@@ -67,6 +67,7 @@ in
   paths = merged "paths";
   users = merged "users";
   inherit firewall;
+  sysctl = import ./sysctl.nix;
   nftables = import ./firewall.nix {
     inherit plant;
     rules = firewall;

@@ -182,6 +182,8 @@ in
           0
           143
         ];
+        # Everybody waits for it, and it needs seconds to start: it cannot spin.
+        RestartSec = "100ms";
         # Waiting for it is the start: a log that is recovered after a power cut takes minutes.
         TimeoutStartSec = "infinity";
         # It closes its segments; killed amid that, it recovers each of them at the next start.

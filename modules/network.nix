@@ -52,6 +52,8 @@ in
       };
     };
 
+    boot.kernel.sysctl = settings.sysctl;
+
     systemd.network.networks."10-plant" = {
       matchConfig.Name = lib.concatStringsSep " " cfg.devices;
       address = [ "${settings.address}/${toString settings.prefix}" ];

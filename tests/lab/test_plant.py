@@ -60,6 +60,18 @@ def test_kafka_runs_on_its_archive_of_classes(plant: Lab) -> None:
     assert "kafka.jsa" in host.exec(["cat", f"/proc/{process.strip()}/maps"]).stdout
 
 
+def test_the_network_settings_of_a_host_are_the_declared_ones(plant: Lab) -> None:
+    declared = plant.plan.declaration.hosts["collector"].sysctl
+    assert set(declared) == {"net.ipv4.tcp_rto_max_ms", "net.ipv4.tcp_retries2"}
+    for key, value in declared.items():
+        path = Path("/proc/sys", *key.split("."))
+        # Linux before 6.15 has no such setting, and then no host of the lab has.
+        expected = str(value) if path.exists() else ""
+        assert plant.hosts["collector"].exec(["cat", str(path)]).stdout.strip() == expected
+        # This machine's own is what it was.
+        assert not path.exists() or path.read_text().strip() != expected
+
+
 def test_a_restart_of_the_collection_host_heals(plant: Lab) -> None:
     plant.hosts["collector"].crash()
     plant.hosts["collector"].boot()

@@ -81,6 +81,8 @@ class HostDeclaration:
     paths: Mapping[str, PathUnit] = field(default_factory=dict)
     users: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     nftables: str = ""
+    sysctl: Mapping[str, int] = field(default_factory=dict)
+    """Settings of its network namespace."""
     secrets: tuple[str, ...] = ()
     admins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Who may log in: name → public keys."""
@@ -139,6 +141,7 @@ def _host(name: str, value: Mapping[str, Any]) -> HostDeclaration:
         paths={path: _path(path, body) for path, body in value.get("paths", {}).items()},
         users=dict(value.get("users", {})),
         nftables=value.get("nftables") or "",
+        sysctl=dict(value.get("sysctl", {})),
         secrets=tuple(value.get("secrets", ())),
         admins={name: tuple(keys) for name, keys in value.get("admins", {}).items()},
         sshd=value.get("sshd"),

@@ -99,7 +99,7 @@ class Host:
             self._runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._console_path.unlink(missing_ok=True)
             root = rootfs.render(self._plan, self._host, self._store, self._runtime)
-            self._network.attach(self.name, self.address)
+            self._network.attach(self.name, self.address, self._host.sysctl)
             self._listen()
             self._cgroup.create()
             self._spawn(self._cgroup, self._nspawn(root), NOTIFY_SOCKET=str(self._notify_path))

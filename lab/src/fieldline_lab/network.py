@@ -6,7 +6,9 @@ plant's own network: the plant's addresses may be in use by real machines out th
 
 import hashlib
 import ipaddress
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from .names import NETNS_ROOT, LabNames
 from .process import run
@@ -26,8 +28,15 @@ set_ '/proc/sys/net/ipv6/conf/*/dad_transmits' 0
 set_ '/proc/sys/net/ipv6/conf/*/accept_ra' 0
 set_ '/proc/sys/net/ipv6/conf/*/autoconf' 0
 set_ '/proc/sys/net/ipv6/conf/*/disable_ipv6' 0
+while [ $# -gt 0 ]; do
+  set_ "/proc/sys/$(echo "$1" | tr . /)" "$2"
+  shift 2
+done
 exec ip -batch -
 """
+
+
+NONE: Mapping[str, int] = MappingProxyType({})
 
 
 class Network:
@@ -59,8 +68,13 @@ class Network:
         """Whether the bridge's namespace is there."""
         return (NETNS_ROOT / self._names.bridge).exists()
 
-    def attach(self, host: str, address: str) -> None:
-        """Make the host's namespace, joined to the bridge and with its address."""
+    def attach(self, host: str, address: str, sysctl: Mapping[str, int] = NONE) -> None:
+        """Make the host's namespace, joined to the bridge and with its address.
+
+        Args:
+            sysctl: settings of the namespace; one that this machine's kernel has not is left out,
+                as a host's own systemd-sysctl does.
+        """
         name, port = self._names.namespace(host), port_name(address)
         far_end = f"name {self._device} address {mac(address)} netns {name}"
         _make(name)
@@ -78,6 +92,7 @@ class Network:
                 self._address(address, self._device),
                 f"link set {self._device} up",
             ],
+            sysctl,
         )
 
     def set_link(self, address: str, up: bool) -> None:
@@ -146,10 +161,11 @@ def _remove(name: str) -> None:
     path.unlink(missing_ok=True)
 
 
-def _inside(name: str, commands: list[str]) -> None:
+def _inside(name: str, commands: list[str], sysctl: Mapping[str, int] = NONE) -> None:
     """Run `ip` commands in a namespace, with its settings made first."""
+    settings = [word for key, value in sysctl.items() for word in (key, str(value))]
     run(
-        ["nsenter", f"--net={NETNS_ROOT / name}", "sh", "-c", _SETTINGS],
+        ["nsenter", f"--net={NETNS_ROOT / name}", "sh", "-c", _SETTINGS, "sh", *settings],
         stdin="\n".join([*commands, ""]),
         what_to_do="The lab's network cannot be set up.",
     )

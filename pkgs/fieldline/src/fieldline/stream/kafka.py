@@ -349,7 +349,9 @@ class KafkaBroker:
             # Not we are cancelled but a task of the client's, which passes it on.
             raise self._lost(repr(error)) from error
         except KafkaError as error:
-            if error.retriable:
+            # The client's own word for an error that it did not expect amid its work: the loss of
+            # the coordinator, say. What a broker refuses has a name.
+            if error.retriable or type(error) is KafkaError:
                 raise self._lost(repr(error)) from error
             raise ServiceError(
                 "Kafka refuses what we ask of it, and asking again cannot help: compare its "
