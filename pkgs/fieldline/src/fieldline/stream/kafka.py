@@ -69,8 +69,7 @@ class KafkaBroker:
         self._restorer: AIOKafkaConsumer | None = None
         self._transactions: dict[int, Transaction] = {}
         self._contact = time.monotonic()
-        self._polled_ms = 0
-        self._renewed = False
+        self._polled_ms, self._renewed = 0, False
 
     async def open(self) -> None:
         """See `Broker.open`."""
@@ -130,8 +129,7 @@ class KafkaBroker:
             self._touch()
         elif time.monotonic() - self._contact > _CONTACT_S:
             raise self._lost(f"no answer for {_CONTACT_S:.0f} s")
-        records = {tp.partition: found[tp] for tp in found}
-        return Poll(generation, records, reached, self._renewed)
+        return Poll(generation, {t.partition: r for t, r in found.items()}, reached, self._renewed)
 
     async def claim(self, partitions: Sequence[int]) -> Mapping[int, int | None]:
         """See `Broker.claim`."""
