@@ -9,7 +9,16 @@ import pytest
 import structlog
 from fieldline.messages import FORMAT_HEADERS
 from fieldline.service import EXIT_CONFIGURATION, ServiceError
-from fieldline.stream import Change, Engine, Observer, Processor, Record, Stepped, Topics
+from fieldline.stream import (
+    Change,
+    Engine,
+    Observer,
+    Processor,
+    Record,
+    Stepped,
+    Topics,
+    UnavailableError,
+)
 from fieldline.stream.memory import MemoryBroker, MemoryLog
 from structlog.testing import capture_logs
 
@@ -167,7 +176,7 @@ async def test_a_log_that_was_made_anew_is_read_from_its_beginning() -> None:
         await drain(log)
     assert out(log) == [1, 3, 6, 16]
     (event,) = (e for e in events if e["log_level"] == "error")
-    assert "ends before" in event["event"]
+    assert "has not the last record" in event["event"]
     assert (event["committed"], event["end"], event["next_offset"]) == (3, 1, 0)
 
 
@@ -192,7 +201,68 @@ async def test_a_log_whose_end_was_lost_is_read_on_from_what_is_new() -> None:
     # 1 was taken before, and is not again.
     assert out(log) == [1, 3, 6, 16]
     assert log.offsets[0] == 2
-    assert any("ends before" in event["event"] for event in events)
+    assert any("has not the last record" in event["event"] for event in events)
+
+
+async def test_a_log_that_has_grown_again_is_read_on_from_what_is_new() -> None:
+    log = MemoryLog(TOPICS)
+    await put(log, 1, at_ms=1000)
+    await put(log, 2, 3, at_ms=2000)
+    await drain(log)
+    log.cut(0, 1)
+    await put(log, 10, 20, 30, at_ms=4000)
+    await drain(log)
+    assert out(log) == [1, 3, 6, 16, 36, 66]
+    # It goes on as if nothing had been: nothing is taken twice.
+    await drain(log)
+    await put(log, 40, at_ms=4000)
+    await drain(log)
+    assert out(log) == [1, 3, 6, 16, 36, 66, 106]
+
+
+async def settled(log: MemoryLog) -> tuple[MemoryBroker, Engine[int]]:
+    """An engine that runs and has taken all there is."""
+    broker = MemoryBroker(log)
+    engine = Engine(
+        broker, lambda _: Sums(), changelog="state", lookback_ms=0, observer=Seen(),
+        log=structlog.get_logger(),
+    )  # fmt: skip
+    await broker.open()
+    await engine.round()
+    return broker, engine
+
+
+@pytest.mark.parametrize("end", [1, 3])
+async def test_a_log_that_is_cut_under_a_running_engine_ends_its_session(end: int) -> None:
+    log = MemoryLog(TOPICS)
+    await put(log, 1, at_ms=1000)
+    await put(log, 2, 3, at_ms=2000)
+    broker, engine = await settled(log)
+    log.cut(0, end)
+    await put(log, 10, 20, 30, at_ms=4000)
+    if end == 3:
+        # Started again with all that it had.
+        await engine.round()
+        await broker.close()
+    else:
+        with pytest.raises(UnavailableError, match="has lost records that were taken"):
+            await engine.round()
+        await broker.close()
+        await drain(log)
+    assert out(log) == [1, 3, 6, 16, 36, 66]
+
+
+async def test_a_log_that_is_cut_before_a_rebalance_is_taken_over_anew() -> None:
+    log = MemoryLog(TOPICS)
+    await put(log, 1, at_ms=1000)
+    await put(log, 2, 3, at_ms=2000)
+    broker, engine = await settled(log)
+    log.cut(0, 1)
+    await put(log, 10, 20, 30, at_ms=4000)
+    await log.rebalance()
+    await engine.round()
+    await broker.close()
+    assert out(log) == [1, 3, 6, 16, 36, 66]
 
 
 async def test_what_retention_removed_is_counted_and_the_state_stays() -> None:

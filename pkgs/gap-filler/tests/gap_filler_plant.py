@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -20,13 +21,14 @@ from gap_filler.plan import make_plans
 from gap_filler.quality import quality_text
 from gap_filler.service import Service
 from gap_filler.settings import Settings
-from gap_filler_server import FakeServer, Sample, site_of
+from gap_filler_server import SECOND, FakeServer, Sample, site_of
 from prometheus_client import CollectorRegistry
 
 PARTITIONS = 3
 TOPICS = {"opc": PARTITIONS, "opc.ledger": 1, "opc.refill": 1}
 # Against hangs only.
 PATIENCE_S = 90.0
+FLOW = ("pump1", "Flow")
 
 
 class Plant:
@@ -173,3 +175,24 @@ class Plant:
 
 def node(asset: str, name: str) -> str:
     return f"ns=2;s={asset}.{name}"
+
+
+def samples(count: int, begin: int, status: int = 0) -> list[Sample]:
+    """A value each second."""
+    return [(begin + i * SECOND, i + 0.5, status) for i in range(count)]
+
+
+def past(seconds: int) -> int:
+    """A whole second so long ago; hours are of no matter to who counts in them alone."""
+    return time.time_ns() // SECOND * SECOND - seconds * SECOND
+
+
+def serve(plant: Plant, count: int, begin: int) -> None:
+    """Give the server a history of all variables."""
+    for asset, name in plant.variables:
+        plant.server.history.samples[node(asset, name)] = samples(count, begin)
+
+
+async def filled(plant: Plant, until_ns: int) -> None:
+    """Wait until all before a time is complete."""
+    await plant.until(lambda: plant.metric("position_seconds", server="plc") * 1e9 >= until_ns)

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import socket
+import struct
 import subprocess
 import time
 import uuid
@@ -127,6 +128,29 @@ class RealKafka:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def cut(self, topic: str, partition: int, left: int) -> None:
+        """Take all but so many records from a partition, as a disk does that had not written them.
+
+        Between batches; to be called while it does not run.
+        """
+        folder = self._folder / "log" / f"{topic}-{partition}"
+        segment = max(folder.glob("*.log"))
+        data, position = segment.read_bytes(), 0
+        # Source: https://kafka.apache.org/documentation/#recordbatch: base offset, length of what
+        # follows, and at byte 23 the last record's offset from the base.
+        while position < len(data):
+            base, length = struct.unpack_from(">qi", data, position)
+            (last,) = struct.unpack_from(">i", data, position + 23)
+            if base + last >= left:
+                break
+            position += 12 + length
+        with segment.open("r+b") as file:
+            file.truncate(position)
+        # What Kafka keeps beside its logs speaks of more than there is.
+        for snapshot in folder.glob("*.snapshot"):
+            snapshot.unlink()
+        (self._folder / "log" / "recovery-point-offset-checkpoint").unlink(missing_ok=True)
 
 
 _numbers = itertools.count()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import signal
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,26 @@ class TestKafka(Contract):
         assert error.value.code == 78
         await broker.close()
         await other.close()
+
+    async def test_a_broker_that_was_silent_may_be_another_one(
+        self, cluster: KafkaCluster, kafka: Any
+    ) -> None:
+        broker = await claimed(cluster)
+        try:
+            async with asyncio.timeout(60):
+                while not (found := await broker.poll(0.1, 10)).reached or found.renewed:
+                    pass
+                kafka.process.process.send_signal(signal.SIGSTOP)
+                silent = 0
+                while silent < 20:
+                    silent += not (await broker.poll(0.1, 10)).reached
+                kafka.process.process.send_signal(signal.SIGCONT)
+                while not (found := await broker.poll(0.1, 10)).reached:
+                    pass
+            assert found.renewed
+        finally:
+            kafka.process.process.send_signal(signal.SIGCONT)
+            await broker.close()
 
     async def test_the_provisioned_changelog_is_really_compacted(self, kafka: Any) -> None:
         site = load_site(Path(__file__).parents[4] / "site.toml")

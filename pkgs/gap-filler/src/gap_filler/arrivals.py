@@ -179,6 +179,11 @@ class Arrivals:
         if self._limit is not None:
             self._limit = max(self._limit, self._position)
 
+    def back(self, position_ns: int) -> None:
+        """Open the windows from `position_ns` on again, with nothing in them."""
+        self._position = min(self._position, position_ns // WINDOW_NS)
+        self.reset()
+
     def reset(self) -> None:
         """Forget what is kept, and keep from the position on what is read from now on."""
         self._windows.clear()

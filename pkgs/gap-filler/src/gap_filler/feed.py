@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gap_filler.arrivals import Arrivals
+from gap_filler.arrivals import WINDOW_NS, Arrivals
 from gap_filler.metrics import Metrics
 from gap_filler.plan import ServerPlan
 from gap_filler.tally import Tally
+from gap_filler.trail import Step, Trail
 
 # A value that is in Kafka so long after its source time is late (docs/gaps.md).
 LATE_NS = 10_000_000_000
@@ -30,7 +31,10 @@ class Feed:
         newest_ns: of each variable the newest source time that came by itself, -1 if none did.
         arrived_ns: when that came into Kafka; at first, when this service began.
         offset_ns: the server's clock minus ours.
-        rereading: records are given once more, since `arrivals` had no room for them.
+        trail: where the position goes back to when Kafka has lost records.
+        counted_ns: windows before it are in the totals, also where they are looked at again.
+        rereading: records are given once more, since `arrivals` had no room for them, or has
+            forgotten them.
         spoiled: (variable, source time) of values whose window was closed when they came once more
             and were not good, see `Received.spoiled`; whoever looks at them clears it.
     """
@@ -40,6 +44,9 @@ class Feed:
         self.plan = plan
         self.arrivals = Arrivals(count, position_ns, most)
         self.tally = Tally(count)
+        # At the beginning the position relies on nothing.
+        self.trail = Trail([Step(position_ns, {})])
+        self.counted_ns = position_ns
         self.newest_ns = np.full(count, -1, np.int64)
         self.arrived_ns = np.full(count, time.time_ns(), np.int64)
         self.offset_ns = 0
@@ -106,6 +113,24 @@ class Feed:
             np.maximum.at(self.newest_ns, index[newer], time_ns[newer])
             np.maximum.at(self.arrived_ns, index[newer], appended[newer])
             self.last_arrival = time.monotonic()
+
+    def begin(self, position_ns: int) -> None:
+        """Begin at a position: before it is nothing to be looked for."""
+        self.arrivals.close(position_ns)
+        self.trail.steps[:] = [Step(self.arrivals.position_ns, {})]
+
+    def cut(self, partition: int, end: int) -> None:
+        """Go back to before a partition's records from the offset `end` on: Kafka has lost them."""
+        now = time.time_ns() + self.offset_ns
+        position = self.trail.cut(partition, end)
+        if position is None:
+            position = now - self.plan.fresh_lookback_ns
+        # What is older can't be filled any more.
+        position = max(position, now - self.plan.lookback_ms * 1_000_000 + WINDOW_NS)
+        self.counted_ns = max(self.counted_ns, self.arrivals.position_ns)
+        self.arrivals.back(position)
+        self.rereading = True
+        self._metrics.position.labels(self.plan.name).set(self.arrivals.position_ns / 1e9)
 
     def newest(self) -> int | None:
         """The newest source time of any variable; None before the first."""

@@ -90,7 +90,7 @@ class Filler:
         self._beat = beat
         self._sessions = 0
         self._clock_at = self._saved_at = self._asked_at = 0.0
-        self._attempts = 0
+        self._attempts = self._cuts = 0
         self._told_none = False
         # Sent of the span under way, by variable; an attempt that fails has sent some of it.
         self._filled = np.zeros(len(feed.plan.variables), np.int64)
@@ -131,6 +131,10 @@ class Filler:
         if not self._session.connected or not self._reader.connected:
             return _IDLE_S
         await self._prepared()
+        if self._cuts != self._reader.cuts:
+            # What was under way is of no matter any more.
+            self._cuts = self._reader.cuts
+            self._filled = np.zeros_like(self._filled)
         if feed.arrivals.limit_ns is not None and feed.arrivals.limit_ns <= self.position_ns:
             feed.arrivals.reset()
             feed.rereading = True
@@ -179,6 +183,8 @@ class Filler:
         moment = Moment(time.time_ns() + feed.offset_ns, feed.newest(), quiet)
         settled = settled_ns(moment, self._settle_s, self._patience_s)
         until = span_end_ns(self.position_ns, settled, feed.plan.rate)
+        if self.position_ns < feed.counted_ns:
+            until = min(until, feed.counted_ns)
         limit = feed.arrivals.limit_ns
         return until if limit is None else min(until, limit)
 
@@ -231,7 +237,7 @@ class Filler:
                 first = None
             # Before its first value is nothing to fill; without any, what comes is counted.
             begin = hour_of(now) if first is None else first
-            feed.arrivals.close(begin)
+            feed.begin(begin)
             self._store.fresh = False
 
     async def _look(self, until: int) -> None:
@@ -262,7 +268,8 @@ class Filler:
                 since_ns=since,
                 until_ns=until,
             )
-        self._close(until, received, look, left)
+        if self._cuts == self._reader.cuts:
+            self._close(until, received, look, left)
 
     def _without_history(self) -> None:
         self._asked_at = time.monotonic()
@@ -313,23 +320,27 @@ class Filler:
                 look.ends[partition] = max(end, look.ends.get(partition, 0))
 
     def _close(self, until: int, received: Received, look: _Look, left: NDArray[np.int64]) -> None:
-        feed = self._feed
-        distinct = received.counts()
-        late = np.bincount(received.indices[received.late], minlength=len(distinct))
-        feed.tally.closed(
-            hour_of(self.position_ns),
-            look.known,
-            produced=np.where(look.known, look.produced, 0),
-            received=distinct,
-            missing=left,
-            filled=self._filled,
-            late=late,
-            doubled=received.records - distinct,
-        )
+        feed, hour = self._feed, hour_of(self.position_ns)
+        if self.position_ns < feed.counted_ns:
+            feed.tally.again(hour, missing=left, filled=self._filled)
+        else:
+            distinct = received.counts()
+            late = np.bincount(received.indices[received.late], minlength=len(distinct))
+            feed.tally.closed(
+                hour,
+                look.known,
+                produced=np.where(look.known, look.produced, 0),
+                received=distinct,
+                missing=left,
+                filled=self._filled,
+                late=late,
+                doubled=received.records - distinct,
+            )
         name = feed.plan.name
         self._metrics.windows.labels(name).inc((until - self.position_ns) // WINDOW_NS)
         self._filled = np.zeros_like(self._filled)
         feed.arrivals.close(until)
+        feed.trail.note(feed.arrivals.position_ns, self._reader.marks)
         self._metrics.position.labels(name).set(until / 1e9)
         self._metrics.held.labels(name).set(feed.arrivals.held)
         if time.monotonic() - self._saved_at > _SAVE_S:

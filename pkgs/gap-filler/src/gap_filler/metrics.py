@@ -38,6 +38,9 @@ class Metrics:
         self.refills = counter("refills", "Requests to read an interval again", "outcome")
         self.refilled = counter("refilled_values", "Values sent because of such requests", "server")
         self.reread = counter("rereads", "Times Kafka was read once more, to spare memory")
+        self.lost_ends = counter(
+            "lost_ends", "Times that a partition of Kafka's log had lost records that were read"
+        )
         self.stale = gauge("stale_variables", "Variables that are stale now", "server", "cause")
         self.stale_begun = counter("stale", "Variables that became stale", "server", "cause")
         self.restarts = counter("telegraf_restarts", "Restarts of Telegraf asked for", "reason")

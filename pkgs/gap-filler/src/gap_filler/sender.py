@@ -194,6 +194,12 @@ class Sender:
                 ranges.appendleft((until, end))
         return found
 
+    def cut(self, partition: int, end: int) -> None:
+        """Forget own records from the offset `end` on: Kafka has lost them."""
+        ranges = self._own[partition]
+        kept = [(first, min(last, end)) for first, last in ranges if first < end]
+        self._own[partition] = deque(kept)
+
     async def _failed(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:

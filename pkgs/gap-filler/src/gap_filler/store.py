@@ -1,4 +1,4 @@
-"""Where a server's windows are closed up to, and the totals that belong to it, in one file.
+"""Where a server's windows are closed up to, and the totals and the trail of it, in one file.
 
 Together, so that a window is either in both or in neither: totals stay right over restarts.
 """
@@ -15,6 +15,7 @@ from fieldline.messages.ledger import HOUR_NS, hour_of
 from gap_filler.arrivals import WINDOW_NS
 from gap_filler.feed import Feed
 from gap_filler.plan import ServerPlan
+from gap_filler.trail import Step, Trail
 
 _DAY_NS = 86_400_000_000_000
 
@@ -23,6 +24,8 @@ class _Saved(msgspec.Struct):
     position_ns: int
     variables: list[str]
     hours: dict[int, bytes]
+    counted_ns: int = 0
+    trail: list[Step] = []
     format: int = 1
 
 
@@ -67,9 +70,12 @@ class Store:
         return self._saved.position_ns // WINDOW_NS * WINDOW_NS
 
     def restore(self, feed: Feed) -> None:
-        """Give a feed the totals of its open hours."""
+        """Give a feed the totals of its open hours, and its trail."""
         if self._saved is None:
             return
+        feed.counted_ns = max(feed.counted_ns, self._saved.counted_ns)
+        if self._saved.trail:
+            feed.trail = Trail(self._saved.trail)
         places = {variable.key: place for place, variable in enumerate(self._plan.variables)}
         try:
             feed.tally.restored(
@@ -87,6 +93,8 @@ class Store:
             feed.arrivals.position_ns,
             [variable.key for variable in self._plan.variables],
             feed.tally.saved(),
+            feed.counted_ns,
+            feed.trail.steps,
         )
         beside = self._path.with_suffix(".new")
         try:

@@ -57,6 +57,17 @@ class Tally:
             totals[:, FIELD[name]] += values
         self._known[hour] |= known
 
+    def again(self, hour: int, *, missing: Counts, filled: Counts) -> None:
+        """Add what came of windows that were closed before: Kafka had lost some of their values.
+
+        What was produced and received is counted already; an hour that is closed stays as it is.
+        """
+        if hour in self._hours:
+            totals = self._hours[hour]
+            totals[:, FIELD["missing"]] += missing
+            totals[:, FIELD["received"]] -= missing
+            totals[:, FIELD["filled"]] += filled
+
     def after(self, indices: NDArray[np.int64], times: NDArray[np.int64], late: Counts) -> int:
         """Count records of windows that are closed: repeats, or too late to be told from them.
 

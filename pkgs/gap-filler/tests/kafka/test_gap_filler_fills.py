@@ -14,31 +14,12 @@ from fieldline.messages.ledger import HOUR_NS, Refill, decode_ledger, encode_ref
 from fieldline.messages.telegraf import HEADERS, partition_of
 from gap_filler import guard
 from gap_filler.staleness import Restarts
-from gap_filler_plant import PARTITIONS, Plant, node
+from gap_filler_plant import FLOW, PARTITIONS, Plant, filled, node, past, samples, serve
 from gap_filler_server import SECOND, Sample
 
 pytestmark = pytest.mark.kafka
 
-FLOW = ("pump1", "Flow")
 BAD = 0x808C0000
-
-
-def samples(count: int, begin: int, status: int = 0) -> list[Sample]:
-    return [(begin + i * SECOND, i + 0.5, status) for i in range(count)]
-
-
-def past(seconds: int) -> int:
-    """A whole second so long ago; hours are of no matter to who counts in them alone."""
-    return time.time_ns() // SECOND * SECOND - seconds * SECOND
-
-
-def serve(plant: Plant, count: int, begin: int) -> None:
-    for asset, name in plant.variables:
-        plant.server.history.samples[node(asset, name)] = samples(count, begin)
-
-
-async def filled(plant: Plant, until_ns: int) -> None:
-    await plant.until(lambda: plant.metric("position_seconds", server="plc") * 1e9 >= until_ns)
 
 
 async def test_exactly_the_hole_is_filled(plants: Callable[..., Any]) -> None:

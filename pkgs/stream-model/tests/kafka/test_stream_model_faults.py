@@ -12,7 +12,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from stream_model_instance import Instance, complete, inputs, plant_site, produce
-from stream_model_kafka import PARTITIONS, KafkaCluster
+from stream_model_kafka import PARTITIONS, KafkaCluster, RealKafka
 
 pytestmark = pytest.mark.kafka
 
@@ -201,5 +201,31 @@ async def test_a_topic_that_was_made_anew_is_read_from_what_is_new(
     await set_offset(cluster, 600)
     await instance.start()
     await complete(cluster, items)
-    assert "the log ends before the group's offset" in instance.log()
+    assert "the log has not the last record that was taken" in instance.log()
+    assert await instance.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["running", "stopped"])
+async def test_a_log_that_was_cut_and_has_grown_again_is_read_from_what_is_new(
+    cluster: KafkaCluster, instances: Instances, kafka: RealKafka, running: bool
+) -> None:
+    instance = instances(cluster)
+    items = inputs(900)
+    await produce(cluster, items[:600])
+    await instance.start()
+    await complete(cluster, items[:600])
+    if not running:
+        assert await instance.end(signal.SIGTERM) == 0
+    await cluster.close()
+    kafka.kill()
+    kafka.cut(cluster.settings.input, PART, 300)
+    await asyncio.to_thread(kafka.start)
+    await cluster.reopen()
+    # First what is new, where the lost ones were; then those, as the gap filler sends them.
+    await produce(cluster, items[600:])
+    await produce(cluster, items[300:600])
+    if not running:
+        await instance.start()
+    await complete(cluster, items)
+    assert "the log has not the last record that was taken" in instance.log()
     assert await instance.end(signal.SIGTERM) == 0

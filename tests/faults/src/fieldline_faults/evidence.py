@@ -127,6 +127,7 @@ COUNTERS: dict[str, tuple[str, int]] = {
     "gap_filler_telegraf_restarts_total": ("freshness guard: Telegraf restarted ({}×)", 1),
     "fieldline_ledger_restarts_total": ("store guard: InfluxDB or its writer restarted ({}×)", 1),
     FILLED: ("gap filler ({} values)", 1),
+    "gap_filler_lost_ends_total": ("gap filler: went back, {} partitions had lost their end", 1),
     "gap_filler_mended_values_total": ("gap filler: quality mended ({} values)", 1),
     "gap_filler_refilled_values_total": ("gap filler, as the ledger asked ({} values)", 1),
     "stream_model_replayed_total": ("model: state from the log ({} records)", 1),

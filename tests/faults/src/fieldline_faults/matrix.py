@@ -38,18 +38,12 @@ def cells(declaration: Declaration) -> list[Cell]:
     return [Cell(kind, target) for kind in KINDS for target in kind.targets(declaration)]
 
 
-# Known not to hold, so that only `make faults` shows it (docs/limits.md): what Kafka has
-# acknowledged and is then cut off its files is not sent again where it was found complete before.
-OPEN = frozenset({"torn-end"})
-
-
 def short(declaration: Declaration) -> list[Cell]:
-    """Each kind once but the open ones, on the target that shows most; those that look back to the
+    """Each kind once, on the target that shows most; those that look back to the
     begin first, while there is little to look back to, and those that spoil the plant last."""
     chosen = [
         next(cell for cell in cells(declaration) if cell.name == f"{kind.name} {kind.telling}")
         for kind in KINDS
-        if kind.name not in OPEN
     ]
     return sorted(chosen, key=lambda cell: (cell.kind.spoils, not cell.kind.whole))
 

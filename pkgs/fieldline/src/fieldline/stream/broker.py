@@ -68,11 +68,13 @@ class Poll:
 
     generation: of the assignment when the poll began; records of an older one must be dropped.
     reached: the broker has answered since the last poll, even if it had nothing.
+    renewed: it may be another process than at the last poll, and its log have lost its end.
     """
 
     generation: int
     records: Mapping[int, Sequence[Record]]
     reached: bool
+    renewed: bool = False
 
 
 class UnavailableError(FieldlineError):

@@ -24,7 +24,7 @@ from typing import Generic
 
 import structlog
 
-from fieldline.stream.broker import Broker, MovedError, Record
+from fieldline.stream.broker import Broker, MovedError, Record, UnavailableError
 from fieldline.stream.changelog import Changelog, Position
 from fieldline.stream.processor import Processor, Range, Stepped, W
 from fieldline.stream.rereading import Pieces, reread
@@ -112,6 +112,8 @@ class Engine(Generic[W]):
         self._timer = timer
         self._takeover = Takeover(broker, make, lookback_ms, observer.on_round, log, clock)
         self._settled = 0
+        # Partitions whose log may have lost its end since they were last polled.
+        self._doubted: set[int] = set()
         self._taken = 0
         self._since = 0.0
         self._rereading: asyncio.Task[None] | None = None
@@ -152,6 +154,8 @@ class Engine(Generic[W]):
         async with broker.busy:
             # Records of an older assignment will come again, to us or to somebody else.
             if poll.generation == self._settled == broker.generation:
+                if poll.renewed:
+                    self._doubted = set(self.partitions)
                 await self._work(poll.records)
                 if self._due(not poll.records):
                     await self._commit()
@@ -178,6 +182,8 @@ class Engine(Generic[W]):
         now = self._clock()
         for number, found in polled.items():
             partition = self.partitions[number]
+            if number in self._doubted:
+                await self._prove(number, partition)
             records = found
             if found[0].offset < partition.next_offset:
                 # Fetched before a rebalance or a seek, and come again.
@@ -191,6 +197,20 @@ class Engine(Generic[W]):
             partition.next_offset = records[-1].offset + 1
             partition.timestamp_ms = records[-1].timestamp
             await self._send(number, partition, stepped)
+
+    async def _prove(self, number: int, partition: Partition[W]) -> None:
+        """See that records follow what was taken.
+
+        Raises:
+            UnavailableError: they do not; taking over finds where it goes on.
+        """
+        if not await self._takeover.holds(number, partition.next_offset, partition.timestamp_ms):
+            raise UnavailableError(
+                "The input has lost records that were taken. Joining again, to find where it goes "
+                "on.",
+                f"partition {number}: another record is before offset {partition.next_offset}",
+            )
+        self._doubted.discard(number)
 
     async def _send(self, number: int, partition: Partition[W], stepped: Stepped[W]) -> None:
         """Send what came of a step of either kind."""
@@ -284,6 +304,7 @@ class Engine(Generic[W]):
                 partition is None
                 or committed != partition.next_offset
                 or partition.processor.owed()
+                or not await self._takeover.holds(number, committed, partition.timestamp_ms)
             ):
                 taken = await self._takeover.take(number, committed)
                 self._observer.on_rebuilt(taken.rebuilt)

@@ -34,6 +34,8 @@ T = TypeVar("T")
 # wait there would delay each takeover.)
 _CONTACT_S = 10.0
 _FETCH_WAIT_MS = 100
+# Between two answers no further apart a broker was not started again, which takes 2 s at least.
+_RENEWED_MS = 1_500
 # With no partition of our own there are no fetches: ask for metadata so often instead.
 _IDLE_CONTACT_S = 3.0
 # A restore has nothing else to do than to read; the state of 10,000 assets has tens of megabytes.
@@ -67,7 +69,7 @@ class KafkaBroker:
         self._restorer: AIOKafkaConsumer | None = None
         self._transactions: dict[int, Transaction] = {}
         self._contact = time.monotonic()
-        self._polled_ms = 0
+        self._polled_ms, self._renewed = 0, False
 
     async def open(self) -> None:
         """See `Broker.open`."""
@@ -121,12 +123,13 @@ class KafkaBroker:
             found = await self._ask(getting)
         except _UnsoughtError:
             found = {}
+        self._renewed = False
         reached = await self._reached(consumer) or bool(found)
         if reached:
             self._touch()
         elif time.monotonic() - self._contact > _CONTACT_S:
             raise self._lost(f"no answer for {_CONTACT_S:.0f} s")
-        return Poll(generation, {tp.partition: found[tp] for tp in found}, reached)
+        return Poll(generation, {t.partition: r for t, r in found.items()}, reached, self._renewed)
 
     async def claim(self, partitions: Sequence[int]) -> Mapping[int, int | None]:
         """See `Broker.claim`."""
@@ -285,6 +288,7 @@ class KafkaBroker:
         for tp in consumer.assignment():
             polled = max(polled, consumer.last_poll_timestamp(tp) or 0)
         before, self._polled_ms = self._polled_ms, polled
+        self._renewed = not 0 <= polled - before <= _RENEWED_MS
         return polled > before
 
     def _touch(self) -> None:

@@ -116,6 +116,12 @@ class MemoryLog:
             self.members.remove(member)
             await self.rebalance()
 
+    def cut(self, partition: int, end: int) -> None:
+        """Start again without the input's records from this offset on, which a disk has lost."""
+        del self.input[partition][end:]
+        for member in self.members:
+            member.renewed = True
+
     def compact(self) -> None:
         """Remove from the changelog what a later committed record of the same key replaces."""
         for number, partition in enumerate(self.records[self.topics.changelog]):
@@ -154,6 +160,8 @@ class MemoryBroker:
         self.assignment: frozenset[int] | None = None
         self.before_revocation: Callable[[], Awaitable[None]] = _nothing
         self.failure: Exception | None = None
+        # Whether the log was started again since the last poll.
+        self.renewed = False
         self._log = log
         self._positions: dict[int, int] = {}
         self._claims: dict[int, int] = {}
@@ -221,7 +229,8 @@ class MemoryBroker:
                 pass
             self._check()
             found = self._next(max_records)
-        return Poll(generation, found, True)
+        renewed, self.renewed = self.renewed, False
+        return Poll(generation, found, True, renewed)
 
     async def claim(self, partitions: Sequence[int]) -> Mapping[int, int | None]:
         """See `Broker.claim`."""
@@ -265,7 +274,8 @@ class MemoryBroker:
             self._check()
             if place < self._log.first.get(partition, 0):
                 return
-            yield self._log.input[partition][place : min(end, place + _CHUNK)]
+            if records := self._log.input[partition][place : min(end, place + _CHUNK)]:
+                yield records
 
     def seek(self, partition: int, offset: int) -> None:
         """See `Broker.seek`."""

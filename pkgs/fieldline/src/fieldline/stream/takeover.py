@@ -10,8 +10,9 @@ What is found is one of these:
 | anything else | | refused: a person must say which of the two holds |
 
 The log itself may have lost records: at its beginning, by retention, or at its end, with the disk
-or with the topic. In the first case the work goes on at the beginning, in the second at the first
-record that came later than the last one taken; both are reported.
+or with the topic; it may have grown again since, so that other records are where those were that
+were taken. In the first case the work goes on at the beginning, in the second at the first record
+that came later than the last one taken; both are reported.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class Takeover(Generic[W]):
         taken = Taken(processor, restored.changelog, committed)
         if restored.position is not None:
             taken.timestamp_ms = restored.position.timestamp_ms
-        if committed > end:
+        if committed > end or not await self.holds(number, committed, taken.timestamp_ms):
             await self._cut(number, taken, (first, end), restored.position)
         elif committed < first:
             taken.lost, taken.next_offset = first - committed, first
@@ -123,6 +124,29 @@ class Takeover(Generic[W]):
             restored.changelog.save_all(processor.keys())
         return taken
 
+    async def holds(self, number: int, next_offset: int, timestamp_ms: int) -> bool:
+        """Whether the log still has the last record taken; True where that can't be told.
+
+        Another record at its place came after the broker was started again, so at another time.
+
+        Args:
+            timestamp_ms: the record's own time, 0 if it is not known.
+        """
+        if not timestamp_ms:
+            return True
+        before = await self._before(number, next_offset)
+        if before is not None:
+            return before == timestamp_ms
+        _first, end = await self._broker.ends(number)
+        return next_offset <= end
+
+    async def _before(self, number: int, offset: int) -> int | None:
+        """The own time of the record before an offset; None if the log has it not."""
+        if offset > 0:
+            async for records in self._broker.read(number, offset - 1, offset):
+                return records[0].timestamp
+        return None
+
     def _load(self, processor: Processor[W], restored: Restored) -> None:
         for key, data in restored.snapshots.items():
             if not processor.load(key, data):
@@ -133,7 +157,7 @@ class Takeover(Generic[W]):
     async def _cut(
         self, number: int, taken: Taken[W], log: tuple[int, int], position: Position | None
     ) -> None:
-        """Go on in a log that ends before the group's offset.
+        """Go on in a log that has not the last record taken.
 
         What is there was taken already, if the end was cut off; if the topic was made anew, it was
         not. Their own times tell: what came later than the last record taken is new. Those of the
@@ -144,9 +168,10 @@ class Takeover(Generic[W]):
         if position is not None:
             later = await self._broker.offset_at(number, position.timestamp_ms)
             taken.next_offset = end if later is None else later
+            taken.timestamp_ms = await self._before(number, taken.next_offset) or 0
         self._log.error(
-            "the log ends before the group's offset: its end was lost with a disk, or the topic "
-            "was made anew. Going on with what came later than the last record taken",
+            "the log has not the last record that was taken: its end was lost with a disk, or the "
+            "topic was made anew. Going on with what came later than that record",
             partition=number,
             committed=committed,
             end=end,
