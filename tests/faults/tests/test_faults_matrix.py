@@ -67,7 +67,7 @@ def test_a_unit_of_two_hosts_is_told_by_its_host(declaration: Declaration) -> No
     assert "stream-model" in labels
 
 
-def test_the_short_form_has_each_kind_once_but_the_open_ones(declaration: Declaration) -> None:
+def test_the_short_form_has_each_kind_once(declaration: Declaration) -> None:
     chosen = short(declaration)
     kinds = {kind.name for kind in KINDS}
     assert sorted(cell.kind.name for cell in chosen) == sorted(kinds)
