@@ -105,7 +105,7 @@ in
       topic = "opc";
       routing_tag = "asset";
       required_acks = 0 - 1;
-      idempotent_writes = true;
+      idempotent_writes = false;
       data_format = "json";
       json_timestamp_units = "1ns";
       # 10 min of 5 + 0.5 + 0.125 values/s are 3,375, so Telegraf's default holds.
