@@ -122,18 +122,23 @@ async def test_live_results_go_on_during_a_recomputation(
     cluster: KafkaCluster, instances: Instances
 ) -> None:
     instance = instances(cluster)
-    items = of_the_last_hour(60_000)
-    live, hole, later = [*items[:5_000], *items[45_000:59_000]], items[5_000:45_000], items[59_000:]
+    items = of_the_last_hour(80_000)
+    hole, sent = items[5_000:45_000], 59_000
+    live = [*items[:5_000], *items[45_000:sent]]
     await instance.start()
     await produce(cluster, live)
     await complete(cluster, live)
     await produce(cluster, hole)
-    await given_again(cluster, 1)
-    await produce(cluster, later)
-    results = await complete(cluster, items)
+    # New values from before the recomputation on, until most of it is done.
+    recomputing = asyncio.ensure_future(given_again(cluster, len(hole)))
+    while not recomputing.done():
+        await produce(cluster, items[sent : sent + 1])
+        sent += 1
+    await recomputing
+    results = await complete(cluster, items[:sent])
     # Results of the new values stand among those that were given again.
-    newest = {later[0].time, later[-1].time}
-    first, last = (n for n, r in enumerate(results) if r.name == "model1" and r.timestamp in newest)
-    assert sum(r.revision >= REVISION for r in results[first:]) > 0
-    assert sum(r.revision >= REVISION for r in results[:last]) > 0
+    again = [n for n, r in enumerate(results) if r.revision >= REVISION]
+    new = {item.time for item in items[59_000:sent]}
+    among = results[again[0] : again[-1]]
+    assert any(r.timestamp in new and r.revision < REVISION for r in among)
     assert await instance.end(signal.SIGTERM) == 0
