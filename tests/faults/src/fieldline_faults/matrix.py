@@ -38,12 +38,17 @@ def cells(declaration: Declaration) -> list[Cell]:
     return [Cell(kind, target) for kind in KINDS for target in kind.targets(declaration)]
 
 
+# Only `make faults` does these: a torn end held in most runs on lab hosts, and not in all.
+OPEN = frozenset({"torn-end"})
+
+
 def short(declaration: Declaration) -> list[Cell]:
-    """Each kind once, on the target that shows most; those that look back to the
+    """Each kind once but the open ones, on the target that shows most; those that look back to the
     begin first, while there is little to look back to, and those that spoil the plant last."""
     chosen = [
         next(cell for cell in cells(declaration) if cell.name == f"{kind.name} {kind.telling}")
         for kind in KINDS
+        if kind.name not in OPEN
     ]
     return sorted(chosen, key=lambda cell: (cell.kind.spoils, not cell.kind.whole))
 
