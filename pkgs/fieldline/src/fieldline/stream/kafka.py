@@ -40,7 +40,7 @@ _RENEWED_MS = 1_500
 _IDLE_CONTACT_S = 3.0
 # A restore has nothing else to do than to read; the state of 10,000 assets has tens of megabytes.
 _RESTORE_FETCH_BYTES = 4 * 1024 * 1024
-# What is left to read may be only the marks of transactions, of which no record comes.
+# At an end: what is left may be only marks of transactions, and the next seek waits for it, too.
 _MARKS_MS = 20
 # What `read` gives at a time: live records wait while these are worked on, some ms.
 _READ_RECORDS = 1000
@@ -186,6 +186,7 @@ class KafkaBroker:
             auto_offset_reset="none",
             enable_auto_commit=False,
             isolation_level="read_committed",
+            fetch_max_wait_ms=_MARKS_MS,
             request_timeout_ms=int(REQUEST_S * 1000),
             **options,
         )
@@ -347,8 +348,7 @@ class KafkaBroker:
             # Not we are cancelled but a task of the client's, which passes it on.
             raise self._lost(repr(error)) from error
         except KafkaError as error:
-            # The client's own word for an error that it did not expect amid its work: the loss of
-            # the coordinator, say. What a broker refuses has a name.
+            # Plain, it is the client's word for what it did not expect; a refusal has a name.
             if error.retriable or type(error) is KafkaError:
                 raise self._lost(repr(error)) from error
             raise ServiceError(
