@@ -8,6 +8,7 @@ let
     bucket
     chosenAssets
     datasource
+    graphOptions
     tagValues
     variable
     ;
@@ -88,18 +89,7 @@ let
         // defaults;
         overrides = [ ];
       };
-      options = {
-        legend = {
-          showLegend = true;
-          displayMode = "list";
-          placement = "bottom";
-          calcs = [ ];
-        };
-        tooltip = {
-          mode = "multi";
-          sort = "none";
-        };
-      };
+      options = graphOptions;
     };
 
   # The order of the table's columns.

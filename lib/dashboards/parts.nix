@@ -50,6 +50,20 @@ rec {
     value = [ "$__all" ];
   };
 
+  # Below a graph its lines' names, and at the pointer the values of all of them.
+  graphOptions = {
+    legend = {
+      showLegend = true;
+      displayMode = "list";
+      placement = "bottom";
+      calcs = [ ];
+    };
+    tooltip = {
+      mode = "multi";
+      sort = "none";
+    };
+  };
+
   board =
     {
       uid,

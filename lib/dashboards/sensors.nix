@@ -16,6 +16,7 @@ let
     bucket
     chosenAssets
     datasource
+    graphOptions
     tagValues
     variable
     ;
@@ -107,18 +108,7 @@ let
         };
         overrides = overrides items;
       };
-      options = {
-        legend = {
-          showLegend = true;
-          displayMode = "list";
-          placement = "bottom";
-          calcs = [ ];
-        };
-        tooltip = {
-          mode = "multi";
-          sort = "none";
-        };
-      };
+      options = graphOptions;
     };
 
   firstAsset = (head site.assets).name;
