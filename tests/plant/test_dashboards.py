@@ -9,7 +9,6 @@ import json
 import time
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,22 +16,18 @@ from fieldline.evaluate import evaluate
 from fieldline.messages.ledger import HOUR_NS, hour_of
 from fieldline_lab.lab import Lab
 from ledger_feed import history, produce
+from plants import ROOT, booted
 
-ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "/var/lib/influxdb-provision/influxdb-grafana-token"
 VARIABLES = ("Temperature", "Pressure", "SlowSensor")
 
 
 @pytest.fixture(scope="module")
 def plant() -> Iterator[Lab]:
-    lab = Lab.from_worktree(ROOT, name="dashboards")
-    try:
-        lab.up(fresh=True)
+    with booted("dashboards") as lab:
         lab.hosts["db"].exec(["fieldline", "wait", "--fresh-within", "60s"], check=True)
         tell_of_a_loss(lab)
         yield lab
-    finally:
-        lab.down(purge=True)
 
 
 def tell_of_a_loss(lab: Lab) -> None:

@@ -14,7 +14,7 @@ import pytest
 from fieldline_lab import systems
 from fieldline_lab.host import Host
 from fieldline_lab.lab import Lab
-from plants import ROOT, with_admin
+from plants import booted, with_admin
 from traces import nothing, traces, wait_for
 
 ADMIN = "deployer"
@@ -35,17 +35,13 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     site = with_admin(folder, ADMIN, key.with_suffix(".pub").read_text())
     # Every 8 s in the demonstration plant, which each of these tests would wait for.
     site.write_text(site.read_text().replace('period = "8s"', 'period = "1s"'))
-    lab = Lab.from_worktree(ROOT, site=site, name="deploy")
-    try:
-        lab.up(fresh=True)
+    with booted("deploy", site) as lab:
         opc = lab.hosts["opc"]
         scan = "ssh-keyscan -t ed25519 192.168.0.7 192.168.0.10 2>/dev/null > .ssh/known_hosts"
         install = f"umask 077; mkdir .ssh; cat > .ssh/id_ed25519; {scan}"
         opc.exec(["sh", "-ec", install], input=key.read_text(), check=True)
         lab.hosts["db"].exec(["fieldline", "wait", "--fresh-within", "60s"], check=True)
         yield lab
-    finally:
-        lab.down(purge=True)
     assert traces(lab.names) == nothing(lab.names)
 
 

@@ -6,33 +6,15 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from fieldline_lab.host import Host
 from fieldline_lab.lab import Lab
-from plants import ROOT
-
-# Against hangs only.
-SECONDS = 180.0
+from plants import booted, now, until_succeeds
 
 
 @pytest.fixture(scope="module")
 def plant() -> Iterator[Lab]:
-    lab = Lab.from_worktree(ROOT, name="gaps")
-    try:
-        lab.up(fresh=True)
+    with booted("gaps") as lab:
         lab.hosts["db"].exec(["fieldline", "wait", "--fresh-within", "60s"], check=True)
         yield lab
-    finally:
-        lab.down(purge=True)
-
-
-def now(host: Host) -> str:
-    return host.exec(["date", "+%s%N"], check=True).stdout.strip()
-
-
-def until_succeeds(host: Host, command: str) -> None:
-    """Run a command in a host until it succeeds."""
-    loop = f"until {command} >/dev/null 2>&1; do sleep 0.5; done"
-    host.exec(["timeout", str(SECONDS), "sh", "-c", loop], check=True)
 
 
 def metrics(plant: Lab) -> dict[str, float]:

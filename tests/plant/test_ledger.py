@@ -14,7 +14,7 @@ from fieldline.ledger import FIELDS
 from fieldline.messages.ledger import HOUR_NS, decode_refill, hour_of
 from fieldline_lab.lab import Lab
 from ledger_feed import consume, delete, history, influxdb, produce, values
-from plants import ROOT
+from plants import booted
 
 NODE = "ns=2;i=2"
 SECOND = 10**9
@@ -24,13 +24,9 @@ READER = "/var/lib/influxdb-provision/influxdb-reader-token"
 
 @pytest.fixture(scope="module")
 def plant() -> Iterator[Lab]:
-    lab = Lab.from_worktree(ROOT, name="ledger")
-    try:
-        lab.up(fresh=True)
+    with booted("ledger") as lab:
         lab.hosts["db"].exec(["fieldline", "wait", "--fresh-within", "60s"], check=True)
         yield lab
-    finally:
-        lab.down(purge=True)
 
 
 def asked(plant: Lab, *arguments: str) -> subprocess.CompletedProcess[str]:

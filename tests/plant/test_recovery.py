@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fieldline_lab.host import Host
 from fieldline_lab.lab import Lab
-from plants import ROOT
+from plants import ROOT, booted, now
 from traces import wait_for
 
 BLOCKS = re.findall(
@@ -26,12 +26,8 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     site = tmp_path_factory.mktemp("recovery") / "site.toml"
     # Every 8 s in the demonstration plant, which each window of these tests would have to hold.
     site.write_text((ROOT / "site.toml").read_text().replace('period = "8s"', 'period = "1s"'))
-    lab = Lab.from_worktree(ROOT, site=site, name="recovery")
-    try:
-        lab.up(fresh=True)
+    with booted("recovery", site) as lab:
         yield lab
-    finally:
-        lab.down(purge=True)
 
 
 @pytest.fixture
@@ -43,10 +39,6 @@ def run(lab: Lab, block: int) -> str:
     """Run a block of the document on its host, in one shell that ends at the first failure."""
     host, text = BLOCKS[block]
     return lab.hosts[host].exec(["bash", "-euxc", text], check=True, timeout=180).stdout
-
-
-def now(host: Host) -> str:
-    return host.exec(["date", "+%s%N"], check=True).stdout.strip()
 
 
 def fresh(host: Host) -> None:

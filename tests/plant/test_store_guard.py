@@ -8,25 +8,18 @@ from typing import Any
 
 import pytest
 from fieldline_lab.host import Host
-from fieldline_lab.lab import Lab
-from plants import ROOT
+from plants import booted, now, until_succeeds
 
-# Against hangs only.
-SECONDS = 180.0
 STORE = "/var/lib/influxdb2"
 
 
 @pytest.fixture(scope="module")
 def db() -> Iterator[Host]:
-    lab = Lab.from_worktree(ROOT, name="store-guard")
-    try:
-        lab.up(fresh=True)
+    with booted("store-guard") as lab:
         host = lab.hosts["db"]
         _own_disk(host)
         host.exec(["fieldline", "wait", "--fresh-within", "60s"], check=True)
         yield host
-    finally:
-        lab.down(purge=True)
 
 
 def _own_disk(host: Host) -> None:
@@ -39,16 +32,6 @@ def _own_disk(host: Host) -> None:
     """
     host.exec(["sh", "-ec", script], check=True)
     host.exec(["systemctl", "start", "influxdb2"], check=True)
-
-
-def now(host: Host) -> str:
-    return host.exec(["date", "+%s%N"], check=True).stdout.strip()
-
-
-def until_succeeds(host: Host, command: str) -> None:
-    """Run a command in a host until it succeeds."""
-    loop = f"until {command} >/dev/null 2>&1; do sleep 0.5; done"
-    host.exec(["timeout", str(SECONDS), "sh", "-c", loop], check=True)
 
 
 def invocation(host: Host, unit: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fieldline_lab.lab import Lab
-from plants import ROOT
+from plants import ROOT, booted
 
 SENSOR = "/var/lib/probe/level"
 # A sensor of Linux: it can be taken away while its server goes on.
@@ -37,12 +37,8 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     head, mark, tail = text.partition("[collection]")
     site = tmp_path_factory.mktemp("site") / "site.toml"
     site.write_text(head + PROBE + mark + tail)
-    lab = Lab.from_worktree(ROOT, site=site, name="where")
-    try:
-        lab.up(fresh=True)
+    with booted("where", site) as lab:
         yield lab
-    finally:
-        lab.down(purge=True)
 
 
 def where(lab: Lab, host: str = "db") -> dict[str, Any]:
