@@ -87,6 +87,8 @@ let
         names.changelog
         "--group"
         "stream-model"
+        "--instance"
+        host.name
         "--metrics"
         (endpoint host.address metrics.stream-model)
       ];

@@ -61,7 +61,7 @@ def test_images_have_their_platforms_form() -> None:
 def test_scenarios_are_vm_tests() -> None:
     found = outputs("lib.attrNames outputs.checks.x86_64-linux")
     assert set(found) >= SCENARIOS
-    assert {"chain", "restart", "boot", "secrets", "base"} <= SCENARIOS
+    assert {"chain", "restart", "boot", "secrets", "base", "power"} <= SCENARIOS
 
 
 @pytest.mark.parametrize("name", sorted(SCENARIOS))

@@ -8,6 +8,7 @@ import pytest
 from fieldline.errors import FieldlineError
 from fieldline.service.arguments import (
     check_bootstrap_servers,
+    check_instance,
     parse_address,
     parse_duration,
     parse_files,
@@ -38,6 +39,14 @@ def test_bootstrap_servers() -> None:
     for wrong in ("", "a", "a:1,", "a:0", ":9092"):
         with pytest.raises(FieldlineError):
             check_bootstrap_servers("-b", wrong)
+
+
+def test_a_members_name() -> None:
+    assert check_instance("--instance", None) is None
+    assert check_instance("--instance", "collector_2.a-b") == "collector_2.a-b"
+    for wrong in ("", ".", "..", "a b", "a/b", "a" * 250, "é"):
+        with pytest.raises(FieldlineError, match="--instance"):
+            check_instance("--instance", wrong)
 
 
 def test_durations() -> None:

@@ -10,10 +10,10 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 from fieldline.service import ServiceError
-from fieldline.stream import Topics, UnavailableError
-from fieldline.stream.kafka import KafkaBroker
+from fieldline.stream import UnavailableError
+from fieldline.stream.calls import Calls
 
-BROKER = KafkaBroker("127.0.0.10:9092", "client", Topics("group", "in", "log", ("out",)))
+CALLS = Calls("127.0.0.10:9092", "in")
 
 
 async def fail(error: Exception) -> None:
@@ -31,10 +31,10 @@ async def fail(error: Exception) -> None:
 )
 async def test_what_may_pass_is_waited_for(error: Exception) -> None:
     with pytest.raises(UnavailableError) as caught:
-        await BROKER._ask(fail(error))
+        await CALLS.ask(fail(error))
     assert caught.value.cause == repr(error)
 
 
 async def test_what_a_broker_refuses_is_not() -> None:
     with pytest.raises(ServiceError, match="refuses what we ask"):
-        await BROKER._ask(fail(TopicAuthorizationFailedError("opc")))
+        await CALLS.ask(fail(TopicAuthorizationFailedError("opc")))

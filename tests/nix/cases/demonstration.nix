@@ -137,6 +137,8 @@ in
       "model.changelog"
       "--group"
       "stream-model"
+      "--instance"
+      "collector"
       "--metrics"
       "192.168.0.7:9102"
     ];

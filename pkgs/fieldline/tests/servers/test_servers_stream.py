@@ -18,7 +18,7 @@ from fieldline.site import load_site
 from fieldline.stream import Broker, Changelog, Topics, UnavailableError
 from fieldline.stream.changelog import Position, Reader
 from fieldline.stream.kafka import KafkaBroker
-from stream_contract import PARTITIONS, Contract, Read, assigned, claimed, collect
+from stream_contract import PARTITIONS, Contract, Read, assigned, claimed, collect, until
 
 pytestmark = [pytest.mark.servers, pytest.mark.kafka]
 
@@ -75,8 +75,8 @@ class KafkaCluster:
         topic = self.topics.input
         await self._producer.send_and_wait(topic, value, key, partition, timestamp_ms or None)
 
-    def member(self) -> Broker:
-        return KafkaBroker(self.bootstrap, "test", self.topics)
+    def member(self, instance: str | None = None) -> Broker:
+        return KafkaBroker(self.bootstrap, "test", self.topics, instance)
 
     async def committed(self, topic: str, count: int) -> Sequence[Read]:
         if topic not in self._readers:
@@ -107,6 +107,12 @@ class KafkaCluster:
         thief = AIOKafkaProducer(bootstrap_servers=self.bootstrap, transactional_id=name)
         await thief.start()
         await thief.stop()
+
+
+def shared_out(members: Sequence[Broker]) -> bool:
+    """Whether each has some of the partitions, and all of them are somebody's."""
+    had = [member.assignment or frozenset() for member in members]
+    return all(had) and sum(map(len, had)) == PARTITIONS
 
 
 @pytest.fixture
@@ -144,6 +150,53 @@ class TestKafka(Contract):
         assert error.value.code == 78
         await broker.close()
         await other.close()
+
+    async def test_a_named_member_has_its_partitions_back_without_a_rebalance(
+        self, cluster: KafkaCluster
+    ) -> None:
+        members = [cluster.member("a"), cluster.member("b")]
+        for member in members:
+            await member.open()
+        await until(members, lambda: shared_out(members))
+        before, other = members
+        had, generation = before.assignment, other.generation
+        # It does not leave, so for the group this is as if it had been killed.
+        await before.close()
+        again = cluster.member("a")
+        await again.open()
+        await until([again, other], lambda: again.assignment is not None)
+        assert again.assignment == had
+        assert other.generation == generation
+        await again.close()
+        await other.close()
+
+    async def test_a_member_without_a_name_gives_its_partitions_away(
+        self, cluster: KafkaCluster
+    ) -> None:
+        members = [cluster.member(), cluster.member()]
+        for member in members:
+            await member.open()
+        await until(members, lambda: shared_out(members))
+        before, other = members
+        await before.close()
+        await until([other], lambda: len(other.assignment or ()) == PARTITIONS)
+        await other.close()
+
+    async def test_of_two_with_one_name_the_later_has_the_partitions(
+        self, cluster: KafkaCluster
+    ) -> None:
+        first, second = cluster.member("a"), cluster.member("a")
+        await first.open()
+        await assigned(first)
+        await first.claim(range(PARTITIONS))
+        await second.open()
+        await assigned(second)
+        await second.claim(range(PARTITIONS))
+        await first.send(0, {cluster.topics.outputs[0]: [(b"k", b"zombie", [])]})
+        with pytest.raises(UnavailableError, match="taken our partitions over"):
+            await first.commit({0: 1})
+        await first.close()
+        await second.close()
 
     async def test_a_broker_that_was_silent_may_be_another_one(
         self, cluster: KafkaCluster, kafka: Any

@@ -9,7 +9,12 @@ from typing import Annotated
 import typer
 from fieldline.errors import FieldlineError
 from fieldline.service import EXIT_CONFIGURATION, run
-from fieldline.service.arguments import check_bootstrap_servers, parse_address, parse_duration
+from fieldline.service.arguments import (
+    check_bootstrap_servers,
+    check_instance,
+    parse_address,
+    parse_duration,
+)
 
 from stream_model.settings import Settings
 
@@ -43,6 +48,13 @@ def stream_model(
         str, typer.Option(help="Topic for the state, compacted, partitions as the input.")
     ] = "model.changelog",
     group: Annotated[str, typer.Option(help="Consumer group.")] = "stream-model",
+    instance: Annotated[
+        str | None,
+        typer.Option(
+            help="This process' own name in the group. Started again, it has its partitions back "
+            "at once, however it ended. No two that run may have the same."
+        ),
+    ] = None,
     metrics: Annotated[
         str, typer.Option(help="Where to serve Prometheus metrics, as ADDRESS:PORT.")
     ] = "127.0.0.1:9102",
@@ -72,6 +84,7 @@ def stream_model(
             dead_letter=dead_letter,
             changelog=changelog,
             group=group,
+            instance=check_instance("--instance", instance),
             metrics_address=address,
             metrics_port=port,
             horizon_ms=parse_duration("--horizon", horizon),

@@ -212,7 +212,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         notifier=Notifier(),
         log=log,
         make_broker=lambda: KafkaBroker(
-            settings.bootstrap_servers, "stream-model", settings.topics
+            settings.bootstrap_servers, "stream-model", settings.topics, settings.instance
         ),
         quiet=quiet,
         shown=shown,

@@ -12,6 +12,7 @@ from fieldline.stream.broker import Topics
 class Settings:
     """What the service is started with.
 
+    instance: its own name in the group; None where it has none.
     lookback_ms: how far back the log is read for the state; 0 takes it from the site.
     """
 
@@ -26,6 +27,7 @@ class Settings:
     metrics_port: int
     horizon_ms: int
     lookback_ms: int = 0
+    instance: str | None = None
 
     @property
     def topics(self) -> Topics:

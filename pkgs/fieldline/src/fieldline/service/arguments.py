@@ -14,6 +14,8 @@ from pydantic_core import PydanticCustomError
 from fieldline.errors import FieldlineError
 from fieldline.site.forms import DAY, SECOND, Duration
 
+# Kafka's rule for it is that for names of topics.
+_INSTANCE = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:]*)):([0-9]{1,5})")
 
 
@@ -41,6 +43,20 @@ def check_bootstrap_servers(option: str, text: str) -> str:
         address, port = parse_address(option, server.strip())
         if not address or not port:
             raise FieldlineError(f'{option} "{text}" lacks an address or a port; write A:P.')
+    return text
+
+
+def check_instance(option: str, text: str | None) -> str | None:
+    """Check a member's own name in its consumer group (`group.instance.id`), if it has one.
+
+    Raises:
+        FieldlineError: Kafka takes no such name.
+    """
+    if text is not None and (not _INSTANCE.fullmatch(text) or text in (".", "..")):
+        raise FieldlineError(
+            f'{option} "{text}" is no name for a member of a consumer group; write at most 249 '
+            "letters, digits, dots, dashes and underscores, such as the host's name."
+        )
     return text
 
 

@@ -10,24 +10,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import (
-    CommitFailedError,
-    IllegalStateError,
-    InvalidProducerEpoch,
-    KafkaError,
-    NoOffsetForPartitionError,
-    OffsetOutOfRangeError,
-    ProducerFenced,
-)
+from aiokafka.errors import IllegalStateError, OffsetOutOfRangeError
 
 from fieldline.service import EXIT_CONFIGURATION, ServiceError
 from fieldline.stream.broker import MovedError, Output, Poll, Record, Topics, UnavailableError
+from fieldline.stream.calls import Calls, UnsoughtError
 from fieldline.stream.transaction import REQUEST_S, RETRY_BACKOFF_MS, Transaction, stop
 
-T = TypeVar("T")
+_Found = dict[TopicPartition, list[Record]]
 
 # Without an answer for so long, the session counts as lost. A fetch that finds nothing is answered
 # after _FETCH_WAIT_MS, so this is many of them. (A seek waits for the fetch under way, so a longer
@@ -46,25 +38,30 @@ _MARKS_MS = 20
 _READ_RECORDS = 1000
 
 
-class _UnsoughtError(Exception):
-    """The client looked by itself where to read a partition that has just been assigned."""
-
-
 class KafkaBroker:
-    """A member of the group on a Kafka cluster; see `broker.Broker`."""
+    """A member of the group on a Kafka cluster; see `broker.Broker`.
 
-    def __init__(self, bootstrap_servers: str, client_id: str, topics: Topics) -> None:
+    Args:
+        instance: the member's own name in the group (`group.instance.id`, KIP-345). Who starts with
+            it takes the partitions of whoever had it before at once, instead of waiting until that
+            one's session has run out; and whoever stops keeps them for as long.
+    """
+
+    def __init__(
+        self, bootstrap_servers: str, client_id: str, topics: Topics, instance: str | None = None
+    ) -> None:
         self.busy = asyncio.Lock()
         self.generation = 0
         self.assignment: frozenset[int] | None = None
         self.before_revocation: Callable[[], Awaitable[None]] = _nothing
         # What went wrong in a revocation; raised by the next poll, since nobody waits for that.
         self.failure: Exception | None = None
-        # Partitions for which it was said where to read, since they were assigned.
-        self.sought: set[int] = set()
+        self.calls = Calls(bootstrap_servers, topics.input)
+        self._ask = self.calls.ask
         self._servers = bootstrap_servers
         self._client_id = client_id
         self._topics = topics
+        self._instance = instance
         self._consumer: AIOKafkaConsumer | None = None
         self._restorer: AIOKafkaConsumer | None = None
         self._transactions: dict[int, Transaction] = {}
@@ -74,16 +71,10 @@ class KafkaBroker:
     async def open(self) -> None:
         """See `Broker.open`."""
         topics = self._topics
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._servers,
-            client_id=self._client_id,
+        self._consumer = self._client(
             group_id=topics.group,
-            # Where to read is always said; a log that has lost what we ask for must be noticed.
-            auto_offset_reset="none",
-            enable_auto_commit=False,
-            isolation_level="read_committed",
+            group_instance_id=self._instance,
             fetch_max_wait_ms=_FETCH_WAIT_MS,
-            request_timeout_ms=int(REQUEST_S * 1000),
             retry_backoff_ms=RETRY_BACKOFF_MS,
             # The partitions of a member that died are taken over after this; it is the least that
             # a broker allows by default.
@@ -121,14 +112,14 @@ class KafkaBroker:
         getting = consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=max_records)
         try:
             found = await self._ask(getting)
-        except _UnsoughtError:
+        except UnsoughtError:
             found = {}
         self._renewed = False
         reached = await self._reached(consumer) or bool(found)
         if reached:
             self._touch()
         elif time.monotonic() - self._contact > _CONTACT_S:
-            raise self._lost(f"no answer for {_CONTACT_S:.0f} s")
+            raise self.calls.lost(f"no answer for {_CONTACT_S:.0f} s")
         return Poll(generation, {t.partition: r for t, r in found.items()}, reached, self._renewed)
 
     async def claim(self, partitions: Sequence[int]) -> Mapping[int, int | None]:
@@ -180,13 +171,16 @@ class KafkaBroker:
 
     def _reader(self, **options: int) -> AIOKafkaConsumer:
         """A consumer that is no member of the group."""
+        return self._client(fetch_max_wait_ms=_MARKS_MS, **options)
+
+    def _client(self, **options: str | int | None) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
             bootstrap_servers=self._servers,
             client_id=self._client_id,
+            # Where to read is always said; a log that has lost what we ask for must be noticed.
             auto_offset_reset="none",
             enable_auto_commit=False,
             isolation_level="read_committed",
-            fetch_max_wait_ms=_MARKS_MS,
             request_timeout_ms=int(REQUEST_S * 1000),
             **options,
         )
@@ -221,7 +215,7 @@ class KafkaBroker:
         """See `Broker.seek`."""
         try:
             self._open_consumer().seek(self._tp(partition), offset)
-            self.sought.add(partition)
+            self.calls.sought.add(partition)
         except IllegalStateError as error:
             raise MovedError from error
 
@@ -274,7 +268,7 @@ class KafkaBroker:
                     yield [r for r in records if r.offset < end]
                     deadline = time.monotonic() + REQUEST_S
                 elif time.monotonic() > deadline:
-                    raise self._lost(f"{tp} cannot be read up to offset {end}")
+                    raise self.calls.lost(f"{tp} cannot be read up to offset {end}")
         except IllegalStateError as error:
             raise MovedError from error
 
@@ -300,7 +294,7 @@ class KafkaBroker:
 
     def _open_consumer(self) -> AIOKafkaConsumer:
         if self._consumer is None:
-            raise self._lost("the session is closed")
+            raise self.calls.lost("the session is closed")
         return self._consumer
 
     def _transaction(self, partition: int) -> Transaction:
@@ -309,56 +303,8 @@ class KafkaBroker:
         except KeyError:
             raise MovedError from None
 
-    def _lost(self, cause: str) -> UnavailableError:
-        return UnavailableError(
-            f"Kafka at {self._servers} cannot be reached. Waiting for it; look at apache-kafka on "
-            "its host and at the network between.",
-            cause,
-        )
 
-    async def _ask(self, request: Awaitable[T]) -> T:
-        """Await a request; its errors become the interface's."""
-        try:
-            return await asyncio.wait_for(request, 2 * REQUEST_S)
-        except IllegalStateError as error:
-            raise MovedError from error
-        except (CommitFailedError, ProducerFenced, InvalidProducerEpoch) as error:
-            # Another member has the partition by now; it repeats what we could not commit.
-            raise UnavailableError(
-                "Another member of the consumer group has taken our partitions over while we were "
-                "at work (were we stopped for a while?). Joining again, without our state.",
-                repr(error),
-            ) from error
-        except NoOffsetForPartitionError as error:
-            raise _UnsoughtError from error
-        except OffsetOutOfRangeError as error:
-            if not any(tp.partition in self.sought for tp in error.args[0]):
-                raise _UnsoughtError from error
-            raise UnavailableError(
-                f"Topic {self._topics.input} has lost records that were to be read next. Joining "
-                "again, to find where it goes on.",
-                repr(error),
-            ) from error
-        except (TimeoutError, OSError) as error:
-            raise self._lost(repr(error)) from error
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            # Not we are cancelled but a task of the client's, which passes it on.
-            raise self._lost(repr(error)) from error
-        except KafkaError as error:
-            # Plain, it is the client's word for what it did not expect; a refusal has a name.
-            if error.retriable or type(error) is KafkaError:
-                raise self._lost(repr(error)) from error
-            raise ServiceError(
-                "Kafka refuses what we ask of it, and asking again cannot help: compare its "
-                "version, its access rules and the topics' settings with the site.",
-                repr(error),
-            ) from error
-
-
-async def _available(getting: Awaitable[T]) -> T | None:
+async def _available(getting: Awaitable[_Found]) -> _Found | None:
     """What a fetch gives; None where the log has lost it."""
     try:
         return await getting
@@ -396,5 +342,5 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         """Take the new partitions."""
         async with self._broker.busy:
             self._broker.assignment = frozenset(tp.partition for tp in assigned)
-            self._broker.sought.clear()
+            self._broker.calls.sought.clear()
             self._broker.generation += 1
