@@ -26,7 +26,14 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 
 
 def test_there_are_scenarios() -> None:
-    assert {path.stem for path in SCENARIOS} >= {"base", "boot", "chain", "restart", "secrets"}
+    assert {path.stem for path in SCENARIOS} >= {
+        "base",
+        "boot",
+        "chain",
+        "power",
+        "restart",
+        "secrets",
+    }
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)
