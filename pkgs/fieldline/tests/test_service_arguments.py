@@ -69,6 +69,13 @@ def test_files_by_name() -> None:
     assert found == {"telegraf": Path("/a=b"), "influxdb2": Path("c")}
 
 
+def test_files_by_any_name() -> None:
+    assert parse_files("--f", ["plc=/a=b"]) == {"plc": Path("/a=b")}
+    for text in ("", "plc", "plc=", "=/a"):
+        with pytest.raises(FieldlineError, match=r"--f .*NAME=FILE"):
+            parse_files("--f", [text])
+
+
 @pytest.mark.parametrize("text", ["", "telegraf", "telegraf=", "=/a", "grafana=/a"])
 def test_a_wrong_file_by_name_is_refused_with_its_option(text: str) -> None:
     with pytest.raises(FieldlineError, match=r"--f .*telegraf=FILE"):

@@ -9,7 +9,6 @@ from fieldline.errors import FieldlineError
 from fieldline.site import load_site
 from gap_filler.cli import app
 from gap_filler.plan import make_plans
-from gap_filler.settings import parse_address, parse_passwords
 from gap_filler_server import site_of
 from typer.testing import CliRunner
 
@@ -42,24 +41,12 @@ def test_a_host_that_collects_nothing_is_refused() -> None:
         make_plans(load_site(ROOT / "site.toml"), "db")
 
 
-@pytest.mark.parametrize("text", ["", "9104", "a:", ":1", "a:b", "a:65536"])
-def test_no_address(text: str) -> None:
-    with pytest.raises(FieldlineError, match="ADDRESS:PORT"):
-        parse_address("--metrics", text)
-
-
-def test_addresses_and_passwords() -> None:
-    assert parse_address("--metrics", "[::1]:1") == ("::1", 1)
-    assert parse_passwords("--p", ["plc=/a=b"]) == {"plc": Path("/a=b")}
-    for text in ("plc", "=x", "plc="):
-        with pytest.raises(FieldlineError, match="SERVER=FILE"):
-            parse_passwords("--p", [text])
-
-
 def test_a_wrong_command_line_is_a_wrong_configuration(tmp_path: Path) -> None:
     command = ["--site", str(ROOT / "site.toml"), "--collector", "db", "--bootstrap-servers", "a:1"]
     command += ["--state", str(tmp_path), "--metrics", "127.0.0.1:0"]
     result = CliRunner().invoke(app, command)
     assert (result.exit_code, "collects from no server" in result.output) == (78, True)
     result = CliRunner().invoke(app, [*command[:-1], "nowhere"])
-    assert (result.exit_code, "ADDRESS:PORT" in result.output) == (78, True)
+    assert (result.exit_code, '--metrics "nowhere"' in result.output) == (78, True)
+    result = CliRunner().invoke(app, [*command, "--bootstrap-servers", "a"])
+    assert (result.exit_code, '--bootstrap-servers "a"' in result.output) == (78, True)

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from fieldline.errors import FieldlineError
 from fieldline.service import EXIT_CONFIGURATION, run
+from fieldline.service.arguments import check_bootstrap_servers, parse_address, parse_files
 
-from gap_filler.settings import Settings, parse_address, parse_passwords
+from gap_filler.settings import Settings
 
 EXAMPLES = """Examples:
 
@@ -59,13 +60,13 @@ def gap_filler(
         settings = Settings(
             site=site,
             collector=collector,
-            bootstrap_servers=bootstrap_servers,
+            bootstrap_servers=check_bootstrap_servers("--bootstrap-servers", bootstrap_servers),
             state=state,
             metrics=parse_address("--metrics", metrics),
             rate=rate,
             certificate=certificate,
             key=key,
-            passwords=parse_passwords("--password-file", password_file or []),
+            passwords=parse_files("--password-file", password_file or []),
             restart=restart_file,
         )
     except FieldlineError as error:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fieldline.errors import FieldlineError
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -41,31 +39,3 @@ class Settings:
     settle_s: float = 5.0
     patience_s: float = 10.0
     memory_values: int = 4_000_000
-
-
-def parse_address(option: str, text: str) -> tuple[str, int]:
-    """ADDRESS:PORT, with an IPv6 address in brackets.
-
-    Raises:
-        FieldlineError: it is neither.
-    """
-    address, colon, port = text.rpartition(":")
-    address = address.removeprefix("[").removesuffix("]")
-    if not colon or not address or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise FieldlineError(f"{option} {text!r} is not ADDRESS:PORT, such as 127.0.0.1:9104.")
-    return address, int(port)
-
-
-def parse_passwords(option: str, texts: list[str]) -> dict[str, Path]:
-    """SERVER=FILE, several times.
-
-    Raises:
-        FieldlineError: one of them is not of this form.
-    """
-    found: dict[str, Path] = {}
-    for text in texts:
-        name, equals, path = text.partition("=")
-        if not equals or not name or not path:
-            raise FieldlineError(f"{option} {text!r} is not SERVER=FILE.")
-        found[name] = Path(path)
-    return found

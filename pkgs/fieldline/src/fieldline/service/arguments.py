@@ -76,17 +76,21 @@ def parse_duration(option: str, text: str, least: int = SECOND, most: int = DAY)
         raise FieldlineError(f"{option} {problem}; {remedy}.") from error
 
 
-def parse_files(option: str, texts: Sequence[str], names: Collection[str]) -> dict[str, Path]:
-    """Read `NAME=FILE`, once for each of some names at most.
+def parse_files(
+    option: str, texts: Sequence[str], names: Collection[str] | None = None
+) -> dict[str, Path]:
+    """Read `NAME=FILE`, several times.
 
+    Args:
+        names: those that there are; None takes any.
     Raises:
         FieldlineError: one has not the form, or another name.
     """
     found: dict[str, Path] = {}
     for text in texts:
         name, _, path = text.partition("=")
-        if name not in names or not path:
-            known = " or ".join(f"{known}=FILE" for known in names)
+        if not name or not path or (names is not None and name not in names):
+            known = " or ".join(f"{known}=FILE" for known in names or ["NAME"])
             raise FieldlineError(f'{option} "{text}" is not known; write {known}.')
         found[name] = Path(path)
     return found
