@@ -11,8 +11,8 @@ from fieldline.doctor.disk import DIRECTORIES
 from fieldline.doctor.ports import declared_ports
 from fieldline.evaluate import evaluate
 from fieldline.local import units_of
+from fieldline.remote.offsets import GROUPS
 from fieldline.site import load_site
-from fieldline.where.offsets import GROUPS
 
 ROOT = Path(__file__).resolve().parents[2]
 SITES = [ROOT / "site.toml", ROOT / "tests/nix/sites/single.toml"]

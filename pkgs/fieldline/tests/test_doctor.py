@@ -34,10 +34,10 @@ from fieldline.doctor.versions import versions
 from fieldline.errors import FieldlineError
 from fieldline.local import LocalHost, UnitState
 from fieldline.provision.topics import declared_topics
+from fieldline.remote.scrape import Scrape
 from fieldline.site import Site
 from fieldline.states import StreamModelState
 from fieldline.where.probes import Told
-from fieldline.where.scrape import Scrape
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console

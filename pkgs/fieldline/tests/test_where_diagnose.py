@@ -8,6 +8,8 @@ import msgspec
 import pytest
 from fieldline.local import LocalHost, UnitState
 from fieldline.provision.topics import DEAD_LETTER
+from fieldline.remote.endpoint import Reach
+from fieldline.remote.offsets import KafkaReading
 from fieldline.states import (
     FailingModel,
     GapFillerState,
@@ -20,8 +22,6 @@ from fieldline.states import (
     variable_key,
 )
 from fieldline.where.diagnosis import Cause, Stop, Stopped, grouped
-from fieldline.where.endpoint import Reach
-from fieldline.where.offsets import KafkaReading
 from fieldline.where.probes import Told
 from fieldline.where.tail import Refused
 from where_plant import MODELS, NOW, SECOND, SITE, VARIABLES, P, Plant, S, T, down, failed

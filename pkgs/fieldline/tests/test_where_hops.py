@@ -11,16 +11,16 @@ import pytest
 from fieldline.errors import FieldlineError
 from fieldline.local import Entry, LocalHost, read_message
 from fieldline.provision.topics import DEAD_LETTER
+from fieldline.remote.offsets import KafkaReading, TopicEnd
+from fieldline.remote.scrape import Scrape, Scraper
 from fieldline.service import HttpServer
 from fieldline.site import Site, load_site
 from fieldline.states import StreamModelState
 from fieldline.where.diagnosis import Diagnosis, Named, Note, Stopped
 from fieldline.where.follower import series_of
 from fieldline.where.hops import HopTable
-from fieldline.where.offsets import KafkaReading, TopicEnd
 from fieldline.where.probes import Readings, Told
 from fieldline.where.render import render, sparkline
-from fieldline.where.scrape import Scrape, Scraper
 from fieldline.where.state import OK, Hop, LastError, Latency, SeriesState, Snapshot
 from prometheus_client import CollectorRegistry, Counter
 from rich.console import Console

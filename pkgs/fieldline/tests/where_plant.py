@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 from fieldline.local import Entry, LocalHost, read_message
 from fieldline.provision.topics import DEAD_LETTER
+from fieldline.remote.endpoint import Reach
+from fieldline.remote.offsets import GROUPS, KafkaReading, TopicEnd
+from fieldline.remote.scrape import Scrape
 from fieldline.site import Site, load_site
 from fieldline.states import GapFillerState, LedgerState
 from fieldline.verify.catalogue import catalogue_of
 from fieldline.where.diagnose import diagnose
 from fieldline.where.diagnosis import Diagnosis, Stopped
-from fieldline.where.endpoint import Reach
 from fieldline.where.evidence import Evidence, Recorded
 from fieldline.where.looking import choose
-from fieldline.where.offsets import GROUPS, KafkaReading, TopicEnd
 from fieldline.where.probes import Readings, Told
-from fieldline.where.scrape import Scrape
 from fieldline.where.stored import Stored
 from fieldline.where.tail import Refused, Seen, Tail
 

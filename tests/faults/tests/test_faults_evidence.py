@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fieldline.remote.offsets import KafkaReading, TopicEnd
 from fieldline.verify.points import points
-from fieldline.where.offsets import KafkaReading, TopicEnd
 from fieldline_faults.evidence import (
     FILLED,
     LEAPS,

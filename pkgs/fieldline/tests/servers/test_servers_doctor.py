@@ -21,7 +21,7 @@ from fieldline.doctor.kafka import read_broker
 from fieldline.doctor.versions import versions
 from fieldline.local import LocalHost
 from fieldline.provision.topics import declared_topics
-from fieldline.where.offsets import KafkaReading
+from fieldline.remote.offsets import KafkaReading
 from fieldline.where.probes import Readings
 
 from .conftest import loopback_site

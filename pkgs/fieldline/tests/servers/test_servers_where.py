@@ -20,10 +20,10 @@ from fieldline.influx.layout import GOOD_QUALITY
 from fieldline.provision.influxdb import Secrets, ensure_influxdb
 from fieldline.provision.kafka_admin import KafkaAdmin, connect
 from fieldline.provision.topics import declared_topics, ensure_topics
+from fieldline.remote.offsets import KafkaProbe
 from fieldline.site import Site
 from fieldline.where import rate
 from fieldline.where.follower import series_of
-from fieldline.where.offsets import KafkaProbe
 from fieldline.where.watch import Watch
 
 from .conftest import loopback_site

@@ -12,9 +12,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from fieldline.messages import FORMAT_HEADERS
 from fieldline.messages.ledger import LedgerRecord, Refill, encode_ledger, encode_refill
+from fieldline.remote.offsets import KafkaProbe
 from fieldline.stream import UnavailableError
 from fieldline.stream.transaction import stop
-from fieldline.where.offsets import KafkaProbe
 
 from ledger.threads import in_thread
 

@@ -10,8 +10,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from fieldline.where.offsets import GROUPS, KafkaProbe
-from fieldline.where.scrape import Scraper
+from fieldline.remote.offsets import GROUPS, KafkaProbe
+from fieldline.remote.scrape import Scraper
 
 from ledger.deliveries import Place, Waiting, Writes, waiting_of
 

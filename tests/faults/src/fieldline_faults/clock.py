@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 
 from fieldline.errors import FieldlineError
+from fieldline.remote.scrape import Scraper
 from fieldline.site.address import in_url
-from fieldline.where.scrape import Scraper
 
 from .deeds import Deed, Spans
 from .namespaces import inside

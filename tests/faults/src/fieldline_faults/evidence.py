@@ -17,10 +17,10 @@ from typing import Any, Self
 
 import numpy as np
 from fieldline.errors import FieldlineError
+from fieldline.remote.offsets import KafkaProbe, KafkaReading
+from fieldline.remote.scrape import Scrape, Scraper
 from fieldline.site.address import in_url
 from fieldline.verify.points import Ints, Points
-from fieldline.where.offsets import KafkaProbe, KafkaReading
-from fieldline.where.scrape import Scrape, Scraper
 from fieldline_lab.cgroup import Cgroup
 from fieldline_lab.host import Host
 

@@ -16,7 +16,7 @@ from fieldline.doctor.finding import Finding
 from fieldline.errors import FieldlineError
 from fieldline.provision.kafka_admin import KafkaAdmin, connect
 from fieldline.provision.topics import DeclaredTopic, declared_topics, differing
-from fieldline.where.offsets import GROUPS
+from fieldline.remote.offsets import GROUPS
 
 _SECONDS = 6.0
 # So many seconds of the declared rate may wait before it is worth a word.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from fieldline.doctor.context import Context
 from fieldline.doctor.finding import Finding
+from fieldline.remote.endpoint import Reach, reach_of_port
 from fieldline.site import Site
-from fieldline.where.endpoint import Reach, reach_of_port
 from fieldline.where.probes import KAFKA_CLIENTS
 
 _SSH = 22

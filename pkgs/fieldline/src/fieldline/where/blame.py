@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fieldline.local import plain
+from fieldline.remote.endpoint import Reach
 from fieldline.service import EXIT_CONFIGURATION
 from fieldline.site import Site
 from fieldline.where.causes import cause
 from fieldline.where.diagnosis import Cause
-from fieldline.where.endpoint import Reach
 from fieldline.where.evidence import Evidence
 from fieldline.where.probes import hosts_of
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fieldline.local import Entry, LocalHost
+from fieldline.remote.endpoint import Reach
 from fieldline.states import GapFillerState, LedgerState, VariableTimes, variable_key
 from fieldline.verify.catalogue import Catalogue
-from fieldline.where.endpoint import Reach
 from fieldline.where.probes import Readings
 from fieldline.where.stored import Stored
 from fieldline.where.tail import Seen, Tail

@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Self
 
 from fieldline.errors import FieldlineError
+from fieldline.remote.endpoint import reach_of_text
 from fieldline.site import Site
 from fieldline.where.diagnosis import Diagnosis
-from fieldline.where.endpoint import reach_of_text
 from fieldline.where.hops import HopTable
 from fieldline.where.looking import Looker, Store
 from fieldline.where.probes import Probes, Readings

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fieldline.provision.topics import DEAD_LETTER
+from fieldline.remote.offsets import GROUPS, KafkaReading
+from fieldline.remote.scrape import Scrape
 from fieldline.site import Site
 from fieldline.where.errors import last_errors
-from fieldline.where.offsets import GROUPS, KafkaReading
 from fieldline.where.probes import Readings, hosts_of
 from fieldline.where.rate import RateMeter
-from fieldline.where.scrape import Scrape
 from fieldline.where.state import OK, Hop, HopKind
 
 

@@ -20,12 +20,12 @@ from fieldline.errors import FieldlineError
 from fieldline.influx import InfluxClient, InfluxRefusedError, InfluxUnreachableError
 from fieldline.provision.topics import DEAD_LETTER
 from fieldline.record import Newest, fetch_newest
+from fieldline.remote.endpoint import Endpoint, Reach, reach_of_port
 from fieldline.site import Site
 from fieldline.states import STATE_PATH, GapFillerState, LedgerState, decode_state
 from fieldline.verify.catalogue import Catalogue, catalogue_of
 from fieldline.where.diagnose import Chosen, diagnose
 from fieldline.where.diagnosis import Diagnosis
-from fieldline.where.endpoint import Endpoint, Reach, reach_of_port
 from fieldline.where.evidence import Evidence, Recorded, limits_of
 from fieldline.where.probes import Readings, bootstrap_of, hosts_of, url_of
 from fieldline.where.stored import Past, is_bad, read_stored

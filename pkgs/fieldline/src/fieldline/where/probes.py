@@ -12,13 +12,13 @@ import msgspec
 
 from fieldline.local import Entry, LocalHost
 from fieldline.provision.topics import DEAD_LETTER, LEDGER
+from fieldline.remote.endpoint import Endpoint, Reach
+from fieldline.remote.offsets import GROUPS, KafkaProbe, KafkaReading
+from fieldline.remote.scrape import Scrape, Scraper
 from fieldline.site import Site
 from fieldline.site.address import in_url
 from fieldline.states import STATE_PATH, StreamModelState, decode_state
-from fieldline.where.endpoint import Endpoint, Reach
 from fieldline.where.here import Here
-from fieldline.where.offsets import GROUPS, KafkaProbe, KafkaReading
-from fieldline.where.scrape import Scrape, Scraper
 
 # How long a hop is waited for, s. One that takes longer is shown as not answering, and asked again
 # once it has answered or given up.

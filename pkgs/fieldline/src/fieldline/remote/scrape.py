@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from fieldline.where.endpoint import Endpoint, Reach
+from fieldline.remote.endpoint import Endpoint, Reach
 
 
 @dataclass(frozen=True, slots=True)

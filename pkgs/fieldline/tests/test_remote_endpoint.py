@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from email.utils import formatdate
 
 import pytest
+from fieldline.remote.endpoint import Endpoint, _clock_ahead, reach_of_port, reach_of_text
 from fieldline.service import HttpServer
-from fieldline.where.endpoint import Endpoint, _clock_ahead, reach_of_port, reach_of_text
 from prometheus_client import CollectorRegistry
 
 
@@ -49,7 +49,7 @@ def test_what_nobody_listens_to_is_refused_by_a_host_that_is_up(server: HttpServ
 def test_a_service_that_takes_a_connection_and_says_nothing_hangs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fieldline.where.endpoint._READ_SECONDS", 0.1)
+    monkeypatch.setattr("fieldline.remote.endpoint._READ_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         answer = Endpoint(f"http://127.0.0.1:{port}").get("/state")
@@ -59,7 +59,7 @@ def test_a_service_that_takes_a_connection_and_says_nothing_hangs(
 
 def test_a_host_that_gives_no_sign_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     # A listener whose queue is full drops what comes: as a host that is switched off.
-    monkeypatch.setattr("fieldline.where.endpoint.CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr("fieldline.remote.endpoint.CONNECT_SECONDS", 0.1)
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)

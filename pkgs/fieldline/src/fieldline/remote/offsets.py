@@ -30,7 +30,7 @@ from aiokafka.protocol.types import (
 )
 
 from fieldline.provision.topics import LEDGER
-from fieldline.where.endpoint import Reach, reach_of_port
+from fieldline.remote.endpoint import Reach, reach_of_port
 
 # The consumer groups of the site, and the topic that each reads (lib/services, lib/telegraf).
 GROUPS: Mapping[str, str] = {
