@@ -2,12 +2,14 @@
 { plant, host }:
 let
   inherit (plant) site util;
-  inherit (util) optionalAttrs overlay;
+  inherit (util) min optionalAttrs overlay;
   units = import ./units.nix;
 
   here = plant.has "influxdb" host;
   directory = "/var/lib/influxdb2";
   configuration = "/etc/influxdb2/config.json";
+
+  mebibyte = 1024 * 1024;
 
   settings = {
     http-bind-address = "127.0.0.1:${toString site.influxdb.port}";
@@ -18,6 +20,9 @@ let
     hardening-enabled = true;
     # A log in user of the web page is asked again after a working day, in minutes.
     session-length = 480;
+    # What was written and is not in files yet; beyond it writes are refused, and Kafka keeps them. Its
+    # default is 1 GiB, on any host.
+    storage-cache-max-memory-size = min 1024 (host.memory / 8) * mebibyte;
   };
 in
 {
@@ -34,7 +39,12 @@ in
   units = optionalAttrs here {
     influxdb2 = units.foreign "influxdb2" {
       description = "InfluxDB, the store of values and results";
-      environment.INFLUXD_CONFIG_PATH = configuration;
+      environment = {
+        INFLUXD_CONFIG_PATH = configuration;
+        # Go's collector works harder from here on, rather than to let the heap double. The other half is
+        # Kafka's, Telegraf's, and the page cache that both databases read from.
+        GOMEMLIMIT = "${toString (host.memory / 2)}MiB";
+      };
       command = {
         program = "influxd";
         # The paths are arguments as in nixpkgs' module, which refuses them in the configuration.
