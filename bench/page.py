@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from catalogue import BENCHES, Bench, Figure
+from catalogue import BENCHES
+from figures import Bench, Figure
 from results import FOLDER, Kept, kept
 
 PAGE = FOLDER.parent / "README.md"

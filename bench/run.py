@@ -12,7 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from catalogue import BENCHES, Bench
+from catalogue import BENCHES
+from figures import Bench
 from page import span, write
 from results import keep, kept
 

@@ -27,6 +27,8 @@ let
   tests = map (name: "tests/nix/test_${name}.py") [
     "lib"
     "packages"
+    "site_addresses"
+    "site_mutations"
     "site_readers"
   ];
 in

@@ -10,7 +10,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
 import page  # noqa: E402
-from catalogue import BENCHES, Figure  # noqa: E402
+from catalogue import BENCHES  # noqa: E402
+from figures import Figure  # noqa: E402
 from results import keep, kept  # noqa: E402
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from fieldline.local import Entry, LocalHost, read_message
+from fieldline.local import Entry, LocalHost, UnitState, read_message
 from fieldline.provision.topics import DEAD_LETTER
 from fieldline.remote.endpoint import Reach
 from fieldline.remote.offsets import GROUPS, KafkaReading, TopicEnd
@@ -46,6 +46,17 @@ def down(reach: Reach) -> Scrape:
 def failed(line: str) -> Entry:
     """An entry of this host's journal."""
     return Entry(NOW - SECOND, read_message(line), line)
+
+
+def unit(name: str, active: str, **more: object) -> UnitState:
+    """A unit of this host that has ended with a failure, but for what is said."""
+    defaults: dict[str, object] = {"sub": "", "result": "exit-code", "main": False}
+    return UnitState(name, active, **{**defaults, **more})  # type: ignore[arg-type]
+
+
+def said(group: Stopped) -> tuple[str, str, str]:
+    """What a group says of its cause, and where."""
+    return group.hop, group.name, group.code
 
 
 @dataclass
