@@ -69,6 +69,7 @@ def test_a_bar_is_met_by_all_values_or_missed(
 ) -> None:
     figure = Figure("x", "a.*.b", "s", "more" if better == "more" else "less", bar=3)
     assert figure.values({"a": [{"b": value} for value in values]}) == values
+    assert figure.values({"a": {str(n): {"b": v} for n, v in enumerate(values)}}) == values
     assert figure.met(values) is met
 
 

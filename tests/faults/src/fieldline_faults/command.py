@@ -116,7 +116,11 @@ def _list(chosen: Sequence[Cell], known: dict[str, dict[str, Any]], as_json: boo
 def _run(
     chosen: Sequence[Cell], end: float, short_form: bool, as_json: bool
 ) -> list[dict[str, Any]]:
-    """Run cells until `end`; their records."""
+    """Run cells until `end`; their records.
+
+    Raises:
+        FieldlineError: at the end, some could not be done; at once, if two in a row could not.
+    """
     elevate.find_tools()
     if not elevate.is_root():
         raise FieldlineError("The plant's hosts need root: run `make faults`, which asks for it.")
@@ -124,6 +128,7 @@ def _run(
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, _interrupt)
     done: list[dict[str, Any]] = []
+    failed: list[int] = []
     if not chosen:
         return done
     with Progress() as progress:
@@ -138,7 +143,16 @@ def _run(
                         progress.note(f"{len(chosen) - number + 1} cells are left for the next run")
                         break
                     began = time.monotonic()
-                    entry = campaign.one(cell)
+                    try:
+                        entry = campaign.one(cell)
+                    except FieldlineError as error:
+                        # One that cannot be done is no reason to leave out the others; two in a row
+                        # are a plant that does not come up.
+                        if failed and failed[-1] == number - 1:
+                            raise
+                        failed.append(number)
+                        progress.note(f"[{number}/{len(chosen)}] {cell.name}: NOT DONE: {error}")
+                        continue
                     done.append(entry)
                     if not short_form:
                         record.append(entry)
@@ -148,6 +162,11 @@ def _run(
                         typer.echo(json.dumps(entry, ensure_ascii=False))
             finally:
                 plant.down()
+    if failed:
+        if not short_form:
+            table.write()
+        names = ", ".join(chosen[number - 1].name for number in failed)
+        raise FieldlineError(f"These could not be done, see above: {names}. The others are kept.")
     return done
 
 

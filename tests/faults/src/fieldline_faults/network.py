@@ -20,17 +20,18 @@ CUT = "counter drop"
 # Each way, so that a question and its answer are hit twice.
 LOSSY = "numgen random mod 100 < 5 counter drop"
 # Some packets may come at once, as through the queue of a slow line; what is above it is lost.
+# What the two have to say to each other may fit: then it is the line that they are on, and no more.
 SLOW = "limit rate over 125 kbytes/second burst 16 kbytes counter drop"
 
 _RULES = """\
 table {table} {{
   chain input {{
     type filter hook input priority raw;
-    {family} saddr {address} {what}
+    {family} saddr {address} counter {what}
   }}
   chain output {{
     type filter hook output priority raw;
-    {family} daddr {address} {what}
+    {family} daddr {address} counter {what}
   }}
 }}
 """
@@ -43,7 +44,8 @@ def hurt(plant: Plant, pair: Target, what: str) -> Iterator[Callable[[], int]]:
     Gives a function that tells how many packets were dropped.
 
     Raises:
-        FieldlineError: at the end, none was: the network was not hurt.
+        FieldlineError: at the end, none was: the network was not hurt. (Of a slow one: no packet
+            came by.)
     """
     far, near = (plant.lab.hosts[name] for name in pair.hosts)
     family = "ip6" if ":" in far.address else "ip"
@@ -52,13 +54,21 @@ def hurt(plant: Plant, pair: Target, what: str) -> Iterator[Callable[[], int]]:
     table = ["table", *_TABLE.split()]
 
     def dropped() -> int:
-        listed = run([*nft, "list", *table]).stdout
-        return sum(int(count) for count in re.findall(r"counter packets ([0-9]+)", listed))
+        return counted(run([*nft, "list", *table]).stdout)[1]
 
     run([*nft, "-f", "-"], stdin=rules)
     try:
         yield dropped
-        if not dropped():
-            raise FieldlineError(f"Nothing between {pair.label} was dropped.", rules)
+        came, lost = counted(run([*nft, "list", *table]).stdout)
+        if not (came if what == SLOW else lost):
+            word = "came by" if what == SLOW else "was dropped"
+            raise FieldlineError(f"Nothing between {pair.label} {word}.", rules)
     finally:
         run([*nft, "delete", *table])
+
+
+def counted(listed: str) -> tuple[int, int]:
+    """How many packets the rules have seen, and how many of them they dropped; of nft's list."""
+    lost = sum(map(int, re.findall(r"counter packets ([0-9]+) bytes [0-9]+ drop", listed)))
+    every = sum(map(int, re.findall(r"counter packets ([0-9]+)", listed)))
+    return every - lost, lost
