@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 
 from aiokafka import AIOKafkaProducer
-from fieldline.influx.arguments import iso
+from fieldline.arguments import iso
 from fieldline.influx.layout import GOOD_QUALITY
 from fieldline.messages import ModelResult, encode_result
 from fieldline.messages.telegraf import partition_of

@@ -6,7 +6,7 @@ import json
 import urllib.request
 from collections.abc import Iterable, Sequence
 
-from fieldline.influx.arguments import iso
+from fieldline.arguments import iso
 from fieldline.influx.layout import GOOD_QUALITY
 from fieldline.messages.ledger import LedgerRecord, LedgerTags, encode_ledger
 from fieldline_lab.lab import Lab

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fieldline.influx.arguments import iso
+from fieldline.arguments import iso
 from fieldline.ledger import FIELDS
 from fieldline.messages.ledger import HOUR_NS, decode_refill, hour_of
 from fieldline_lab.lab import Lab

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -79,3 +80,14 @@ def test_a_server_that_has_ended_is_waited_for_no_longer(monkeypatch: pytest.Mon
 def test_whose_process_nobody_has_named_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MAINPID", raising=False)
     while_it_runs("Kafka", 60.0)(0.1, "refused")
+
+
+def test_a_start_waits_for_nothing_that_only_others_need() -> None:
+    heavy = {"aiokafka", "numpy", "pydantic", "structlog", "urllib3"}
+    code = f"""
+import sys
+from fieldline.provision import ready
+loaded = {heavy} & set(sys.modules)
+sys.exit(f"loaded: {{loaded}}" if loaded else 0)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fieldline.influx.arguments import iso
+from fieldline.arguments import iso
 from fieldline.verify import run as run_module
 from fieldline.verify.catalogue import Catalogue, DeclaredVariable
 from fieldline.verify.gaps import Gaps

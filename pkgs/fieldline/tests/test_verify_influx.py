@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from fieldline.arguments import duration_ns, instant_ns, iso
 from fieldline.errors import FieldlineError
-from fieldline.influx.arguments import duration_ns, instant_ns, iso
 from fieldline.influx.bulk import Run, flux_text, read_runs
 from fieldline.influx.client import InfluxClient, refused
 from fieldline.influx.layout import GOOD_QUALITY, UNKNOWN_STATUS, is_usable, status_of_quality

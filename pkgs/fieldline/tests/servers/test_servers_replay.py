@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fieldline.arguments import iso
 from fieldline.influx import InfluxClient, InfluxUnreachableError
-from fieldline.influx.arguments import iso
 from fieldline.influx.bulk import flux_range, read_runs
 from fieldline.replay.command import app
 from fieldline.verify.command import app as verify_app

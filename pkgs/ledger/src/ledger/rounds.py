@@ -9,7 +9,7 @@ from functools import partial
 import msgspec
 import numpy as np
 import structlog
-from fieldline.influx.arguments import iso
+from fieldline.arguments import iso
 from fieldline.messages.ledger import (
     HOUR_NS,
     STORE_FIELDS,

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from fieldline.arguments import iso
 from fieldline.influx import InfluxClient
-from fieldline.influx.arguments import iso
 from fieldline.influx.layout import GOOD_QUALITY
 from fieldline.messages.ledger import HOUR_NS, Refill, decode_ledger, decode_refill, hour_of
 from fieldline.provision.influxdb import Secrets, ensure_influxdb

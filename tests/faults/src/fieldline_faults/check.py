@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from fieldline.arguments import iso
 from fieldline.errors import FieldlineError
-from fieldline.influx.arguments import iso
 from fieldline.verify.points import Bools, Floats, Ints, Points, positions, settled
 from fieldline.verify.rules import TOLERANCE
 from numpy.typing import NDArray

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Never
 
 import typer
+from fieldline.arguments import duration_ns
 from fieldline.errors import FieldlineError
 from fieldline.evaluate import evaluate
-from fieldline.influx.arguments import duration_ns
 from fieldline_lab import declaration as declared
 from fieldline_lab import elevate
 from fieldline_lab.progress import Progress

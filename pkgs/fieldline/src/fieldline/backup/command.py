@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from fieldline.arguments import DEFAULT_SITE, Json, Site
 from fieldline.backup import archive, disk
 from fieldline.backup.checks import check_belongs, check_place, check_room, check_root
 from fieldline.backup.facts import describe, versions
@@ -25,7 +26,6 @@ from fieldline.backup.parts import PARTS, STATE, parts_of
 from fieldline.backup.restore import Restore
 from fieldline.backup.take import Backup
 from fieldline.errors import FieldlineError
-from fieldline.influx.arguments import DEFAULT_SITE, Json, Site
 from fieldline.site import load_site
 from fieldline.verify.progress import TerminalProgress
 

@@ -10,11 +10,11 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fieldline.arguments import DEFAULT_SITE, READER_TOKEN, Json, Site, TokenFile
 from fieldline.doctor.context import Context
 from fieldline.doctor.finding import Report, Verdict
 from fieldline.doctor.registry import CHECKS
 from fieldline.doctor.run import examine
-from fieldline.influx.arguments import DEFAULT_SITE, READER_TOKEN, Json, Site, TokenFile
 from fieldline.site import load_site
 from fieldline.verify.progress import TerminalProgress
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fieldline.arguments import duration_ns
 from fieldline.errors import FieldlineError
 from fieldline.guard.runner import Runner
 from fieldline.guard.state import (
@@ -24,7 +25,6 @@ from fieldline.guard.state import (
 )
 from fieldline.guard.store import Store, moment
 from fieldline.guard.system import SWITCH, Machine, boot_default, running_system
-from fieldline.influx.arguments import duration_ns
 from fieldline.service import EXIT_CONFIGURATION, ServiceError, configure_logging
 
 app = typer.Typer(

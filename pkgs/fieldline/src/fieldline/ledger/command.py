@@ -10,9 +10,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-from fieldline.errors import FieldlineError
-from fieldline.influx import InfluxClient
-from fieldline.influx.arguments import (
+from fieldline.arguments import (
     DEFAULT_SITE,
     READER_TOKEN,
     Json,
@@ -21,6 +19,8 @@ from fieldline.influx.arguments import (
     Url,
     instant_ns,
 )
+from fieldline.errors import FieldlineError
+from fieldline.influx import InfluxClient
 from fieldline.influx.client import read_token
 from fieldline.ledger.report import make_report
 from fieldline.ledger.stored import read_hours

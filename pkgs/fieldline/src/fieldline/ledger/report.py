@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fieldline.influx.arguments import iso
+from fieldline.arguments import iso
 from fieldline.ledger.counts import FIELDS, UNKNOWN, Counts, Ints
 from fieldline.messages.ledger import HOUR_NS
 from fieldline.verify.catalogue import Catalogue

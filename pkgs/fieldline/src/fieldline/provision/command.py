@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from fieldline.arguments import DEFAULT_SITE, Json, Site, duration_ns
 from fieldline.influx import InfluxClient
-from fieldline.influx.arguments import DEFAULT_SITE, Json, Site, duration_ns
 from fieldline.influx.client import read_token, wait_until_healthy
 from fieldline.provision.influxdb import Secrets, check_influxdb, ensure_influxdb
 from fieldline.provision.kafka_admin import KafkaAdmin, connect

@@ -19,16 +19,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from aiokafka.errors import KafkaError
 
-from fieldline.errors import FieldlineError
-from fieldline.influx import InfluxClient
-from fieldline.influx.arguments import duration_ns
-from fieldline.influx.client import wait_until_healthy
-from fieldline.provision.kafka_admin import connect
-from fieldline.provision.membership import leave
+from fieldline.arguments import duration_ns
+from fieldline.errors import EXIT_UNAVAILABLE, FieldlineError, ServiceError
 from fieldline.provision.report import Waiting
-from fieldline.service import EXIT_UNAVAILABLE, ServiceError
+
+# What takes long to load is loaded where it is needed: each start of Kafka waits for `disk`.
 
 app = typer.Typer(
     help="Wait until a server answers, or has room; exit code 69 if that does not come.",
@@ -51,6 +47,8 @@ def kafka(
     timeout: Timeout = "1h",
 ) -> None:
     """Wait until the broker answers a request for its topics."""
+    from fieldline.provision.kafka_admin import connect
+
     seconds = duration_ns(timeout) / 1e9
 
     async def wait() -> None:
@@ -76,6 +74,11 @@ def group(
 
     Exit code 0 also where Kafka does not answer: it then waits until their sessions have run out.
     """
+
+    from aiokafka.errors import KafkaError
+
+    from fieldline.provision.kafka_admin import connect
+    from fieldline.provision.membership import leave
 
     async def ask() -> list[str]:
         client = await connect(bootstrap_servers, 0.0, lambda _passed, _cause: None)
@@ -103,6 +106,9 @@ def influxdb(
     timeout: Timeout = "1h",
 ) -> None:
     """Wait until InfluxDB says that it is healthy."""
+    from fieldline.influx import InfluxClient
+    from fieldline.influx.client import wait_until_healthy
+
     seconds = duration_ns(timeout) / 1e9
     wait_until_healthy(InfluxClient(url), seconds, while_it_runs("InfluxDB", seconds))
 

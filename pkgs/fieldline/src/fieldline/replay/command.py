@@ -10,8 +10,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from fieldline.influx import InfluxClient
-from fieldline.influx.arguments import (
+from fieldline.arguments import (
     DEFAULT_SITE,
     READER_TOKEN,
     Json,
@@ -20,6 +19,7 @@ from fieldline.influx.arguments import (
     Url,
     instant_ns,
 )
+from fieldline.influx import InfluxClient
 from fieldline.influx.client import read_token
 from fieldline.replay.run import replay as run_replay
 from fieldline.replay.selection import Functions, parse_models, select

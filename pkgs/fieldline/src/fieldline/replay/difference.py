@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fieldline.influx.arguments import iso
+from fieldline.arguments import iso
 from fieldline.verify.catalogue import Catalogue
 from fieldline.verify.points import Floats, Ints, Points, positions, settled
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fieldline.arguments import iso
 from fieldline.errors import FieldlineError
-from fieldline.influx.arguments import iso
 from fieldline.replay.difference import Comparison, ModelDifference
 from fieldline.replay.selection import Failures, Functions
 from fieldline.verify.catalogue import Catalogue

@@ -7,21 +7,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 
-from fieldline.errors import FieldlineError
-
-EXIT_OK = 0
-# sysexits(3): systemd is told not to restart on EXIT_CONFIGURATION (RestartPreventExitStatus=78),
-# since a wrong declaration does not mend itself; EXIT_UNAVAILABLE is worth another try.
-EXIT_CONFIGURATION = 78
-EXIT_UNAVAILABLE = 69
-
-
-class ServiceError(FieldlineError):
-    """A reason for which the service ends; `code` is its exit code."""
-
-    def __init__(self, what_to_do: str, cause: str = "", *, code: int = EXIT_UNAVAILABLE) -> None:
-        super().__init__(what_to_do, cause)
-        self.code = code
+from fieldline.errors import EXIT_CONFIGURATION, EXIT_OK, FieldlineError, ServiceError
 
 
 def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:

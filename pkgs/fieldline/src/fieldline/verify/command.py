@@ -8,8 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from fieldline.influx import InfluxClient
-from fieldline.influx.arguments import (
+from fieldline.arguments import (
     DEFAULT_SITE,
     READER_TOKEN,
     Json,
@@ -19,6 +18,7 @@ from fieldline.influx.arguments import (
     duration_ns,
     instant_ns,
 )
+from fieldline.influx import InfluxClient
 from fieldline.influx.client import read_token
 from fieldline.site import load_site
 from fieldline.verify.catalogue import catalogue_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fieldline.influx.arguments import iso
+from fieldline.arguments import iso
 from fieldline.verify.catalogue import Catalogue
 from fieldline.verify.points import Ints, Points
 from fieldline.verify.report import EXAMPLES, Gap, NotProduced

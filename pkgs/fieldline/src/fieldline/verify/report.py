@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypedDict
 
-from fieldline.influx.arguments import iso
+from fieldline.arguments import iso
 
 # Enough to see a pattern (one asset, one moment), few enough to read.
 EXAMPLES = 5

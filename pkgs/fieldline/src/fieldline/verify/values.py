@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fieldline.influx.arguments import iso
+from fieldline.arguments import iso
 from fieldline.verify.catalogue import Catalogue, DeclaredVariable
 from fieldline.verify.gaps import Gaps
 from fieldline.verify.points import Bools, Ints, Points, positions, settled

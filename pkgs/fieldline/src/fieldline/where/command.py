@@ -15,9 +15,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from fieldline.errors import FieldlineError
-from fieldline.influx import InfluxClient
-from fieldline.influx.arguments import (
+from fieldline.arguments import (
     DEFAULT_SITE,
     READER_TOKEN,
     Json,
@@ -26,6 +24,8 @@ from fieldline.influx.arguments import (
     Url,
     duration_ns,
 )
+from fieldline.errors import FieldlineError
+from fieldline.influx import InfluxClient
 from fieldline.influx.client import read_token
 from fieldline.local import this_host
 from fieldline.site import Site as DeclaredSite

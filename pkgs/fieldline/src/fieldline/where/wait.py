@@ -11,9 +11,7 @@ import msgspec
 import numpy as np
 import typer
 
-from fieldline.errors import FieldlineError
-from fieldline.influx import InfluxClient
-from fieldline.influx.arguments import (
+from fieldline.arguments import (
     DEFAULT_SITE,
     READER_TOKEN,
     Json,
@@ -23,6 +21,8 @@ from fieldline.influx.arguments import (
     duration_ns,
     iso,
 )
+from fieldline.errors import FieldlineError
+from fieldline.influx import InfluxClient
 from fieldline.influx.client import read_token
 from fieldline.service import ServiceError
 from fieldline.site import load_site
