@@ -6,6 +6,7 @@ object, compares it with the last one kept, and writes the page.
 
 from __future__ import annotations
 
+from catalogue_chain import CHAIN
 from figures import Bench, Figure
 
 _POLICIES = {
@@ -369,4 +370,5 @@ BENCHES = (
             Figure("a restore of 8 GiB", "restore_s", "s", "less"),
         ),
     ),
+    CHAIN,
 )

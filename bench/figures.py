@@ -11,7 +11,8 @@ from typing import Literal
 class Figure:
     """A figure that leads.
 
-    path: its place in the result, keys with dots between them; `*` stands for each item of a list.
+    path: its place in the result, keys with dots between them; `*` stands for each item of a list
+        or of a table.
     bar: what is to be reached, if there is such a thing; better: which direction is.
     """
 
@@ -40,8 +41,8 @@ def _values(found: object, path: Sequence[str]) -> Iterator[float]:
             yield float(found)
         return
     key, rest = path[0], path[1:]
-    if key == "*" and isinstance(found, list):
-        for item in found:
+    if key == "*" and isinstance(found, list | Mapping):
+        for item in found.values() if isinstance(found, Mapping) else found:
             yield from _values(item, rest)
     elif isinstance(found, Mapping) and key in found:
         yield from _values(found[key], rest)

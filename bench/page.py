@@ -7,6 +7,7 @@ from pathlib import Path
 
 from catalogue import BENCHES
 from figures import Bench, Figure
+from plots import shown
 from results import FOLDER, Kept, kept
 
 PAGE = FOLDER.parent / "README.md"
@@ -45,6 +46,7 @@ def _section(bench: Bench, results: Sequence[Kept]) -> str:
             f"| {figure.label}, {figure.unit} | {_bar(figure)} | {_shown(figure, now)} | "
             f"{span(earlier)} |"
         )
+    lines += [line for plot in shown(bench.name) for line in ("", plot)]
     return "\n".join(lines) + "\n"
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from catalogue import BENCHES
 from figures import Bench
 from page import span, write
+from plots import draw
 from results import keep, kept
 
 HERE = Path(__file__).resolve().parent
@@ -80,6 +81,7 @@ def main() -> None:
             compare(bench, result)
             if not options.no_keep:
                 keep(bench.name, date, result)
+                draw(bench.name, result)
     if not options.no_keep:
         write()
 
