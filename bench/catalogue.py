@@ -73,6 +73,13 @@ _POLICIES = {
     "each_write": "flushed at each write (ours)",
 }
 
+_OPC_SERVERS = {
+    "opc_server": "ours",
+    "open62541": "open62541",
+    "node_opcua": "node-opcua",
+    "asyncua": "plain asyncua",
+}
+
 BENCHES = (
     Bench(
         "opc-server-scale",
@@ -426,6 +433,63 @@ BENCHES = (
             Figure("InfluxDB by stop, tar, start", "by_hand.*.influxdb", "s", "less"),
             Figure("a backup of 8 GiB", "large.*.seconds", "s", "less"),
             Figure("a restore of 8 GiB", "restore_s", "s", "less"),
+        ),
+    ),
+    Bench(
+        "opc-server-peers",
+        "opc_server_peers.py",
+        "Our OPC UA server, open62541 (C), node-opcua (Node.js 24) and plain asyncua, which "
+        "writes each value by itself, in turns, each subscribed by the same Telegraf every 100 ms "
+        "with sampling interval 0. First 1,000 variables at 5 Hz and 1,000 at 1 Hz; then the "
+        "highest of some rates at which Telegraf hears 98 % of what is due while the server needs "
+        "at most 95 % of its core. The server has one core, Telegraf the other. Ours also records "
+        "each value on disk, which no other does. Where a rate ends because Telegraf's core is "
+        "full (the raw data say so), the server could give more.",
+        8,
+        (
+            *(
+                Figure(
+                    f"CPU per value, {words}",
+                    f"servers.{name}.mixed.*.cpu_us_per_value",
+                    "µs",
+                    "less",
+                )
+                for name, words in _OPC_SERVERS.items()
+            ),
+            *(
+                Figure(
+                    f"values/s on a core, {words}",
+                    f"servers.{name}.limit.*.values_per_s",
+                    "values/s",
+                    "more",
+                    40e3 if name == "opc_server" else None,
+                )
+                for name, words in _OPC_SERVERS.items()
+            ),
+            *(
+                Figure(
+                    f"the same from CPU per value, {words}",
+                    f"servers.{name}.limit.*.extrapolated_values_per_s",
+                    "values/s",
+                    "more",
+                )
+                for name, words in _OPC_SERVERS.items()
+            ),
+            *(
+                Figure(f"our CPU in {words}'s", f"our_cpu_in_theirs.{name}", "times", "less")
+                for name, words in _OPC_SERVERS.items()
+                if name != "opc_server"
+            ),
+            Figure("lost, ours", "servers.opc_server.mixed.*.lost", "values", "less", 0),
+            *(
+                Figure(f"lost, {words}", f"servers.{name}.mixed.*.lost", "values", "less")
+                for name, words in _OPC_SERVERS.items()
+                if name != "opc_server"
+            ),
+            *(
+                Figure(f"PSS, {words}", f"servers.{name}.mixed.*.pss_mib", "MiB", "less")
+                for name, words in _OPC_SERVERS.items()
+            ),
         ),
     ),
 )
