@@ -7,6 +7,7 @@ object, compares it with the last one kept, and writes the page.
 from __future__ import annotations
 
 from catalogue_chain import CHAIN
+from catalogue_opc_server import OPC_SERVER
 from figures import Bench, Figure
 
 _POLICIES = {
@@ -16,113 +17,7 @@ _POLICIES = {
 }
 
 BENCHES = (
-    Bench(
-        "opc-server-scale",
-        "opc_server_scale.py",
-        "Adding 10,000 variables in 1,000 assets to the address space; then 3,000 variables at "
-        "1 Hz for 20 s with one subscribed client, which must hear each value that is recorded.",
-        1,
-        (
-            Figure("adding 10,000 variables", "adding.adding_variables_s", "s", "less"),
-            Figure("CPU per published value", "running.server_cpu_us_per_value", "µs", "less"),
-            Figure(
-                "recorded and not heard",
-                "running.values_recorded_and_not_heard_by_the_client",
-                "values",
-                "less",
-                0,
-            ),
-            Figure("ticks skipped", "running.overruns", "ticks", "less", 0),
-            Figure("resident", "running.server_resident_mib", "MiB", "less"),
-        ),
-    ),
-    Bench(
-        "opc-server-history",
-        "opc_server_history.py",
-        "What the record costs: a server with 200 variables at 5 Hz and one subscribed client, "
-        "with the record, with a flush at each tick, and without a record, in turns. Then 1 h of "
-        "300 variables at 5 Hz, 5.4 million values, read with asyncua's client, all variables in "
-        "each request, while the server goes on publishing them to a subscriber. Server, client "
-        "and subscriber share two cores; most of the time is the client's, which makes objects of "
-        "each value.",
-        8,
-        (
-            Figure(
-                "the record's share of the server's CPU at 1,000 values/s",
-                "recording.flush_10_s.share_percent",
-                "%",
-                "less",
-                20,
-            ),
-            Figure(
-                "the same, flushed at each tick",
-                "recording.flush_each_tick.share_percent",
-                "%",
-                "less",
-                20,
-            ),
-            Figure(
-                "a server with the record against one without",
-                "recording.flush_10_s.more_than_without_percent",
-                "%",
-                "less",
-                20,
-            ),
-            Figure(
-                "the server's CPU, per value published",
-                "recording.flush_10_s.server_us_per_value.*",
-                "µs",
-                "less",
-            ),
-            Figure("a flush to this disk", "recording.flush_10_s.flush_ms.*", "ms", "less"),
-            Figure("on disk, per value", "recording.bytes_per_value", "bytes", "less"),
-            Figure("reading 1 h of 300 variables", "reading.together.seconds", "s", "less"),
-            Figure(
-                "the server's CPU, per value read",
-                "reading.together.server_cpu_us_per_value",
-                "µs",
-                "less",
-            ),
-            Figure(
-                "the client's CPU, per value read",
-                "reading.together.client_cpu_us_per_value",
-                "µs",
-                "less",
-            ),
-            Figure(
-                "ticks skipped meanwhile",
-                "reading.together.meanwhile.ticks_skipped",
-                "ticks",
-                "less",
-                0,
-            ),
-            Figure(
-                "mean lateness of a tick meanwhile",
-                "reading.together.meanwhile.lateness_mean_ms",
-                "ms",
-                "less",
-            ),
-            Figure(
-                "resident, before and after",
-                "reading.together.resident_mib_before_and_after.*",
-                "MiB",
-                "less",
-            ),
-            Figure(
-                "one variable after the other",
-                "reading.one_by_one.values_per_s",
-                "values/s",
-                "more",
-            ),
-            Figure(
-                "counting the last minute of 300 variables",
-                "reading.count.the last minute.median_ms",
-                "ms",
-                "less",
-            ),
-            Figure("counting an hour of them", "reading.count.an hour.median_ms", "ms", "less"),
-        ),
-    ),
+    *OPC_SERVER,
     Bench(
         "stream-model-drain",
         "stream_model_drain.py",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import math
 from collections.abc import Iterable
@@ -12,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from asyncua import ua
+from asyncua.server.address_space import AttributeValue
 from opc_server import publisher as publisher_module
-from opc_server.opcua import at, status_code
+from opc_server.opcua import AttributeIds, at, status_code
 from opc_server.published import PublishedValue
 from opc_server.publisher import Batch, Publisher
 from opc_server.sources import Tick
@@ -23,15 +23,20 @@ SECOND = 1_000_000_000
 
 
 class Space:
-    """An address space that keeps what is written; `answer` is its status."""
+    """An address space whose variables have one subscriber, which keeps what it is told."""
 
     def __init__(self) -> None:
-        self.written: list[tuple[ua.NodeId, ua.DataValue]] = []
-        self.answer = status_code(GOOD)
+        self.written: list[tuple[Any, ua.DataValue]] = []
+        self.held: dict[ua.NodeId, AttributeValue] = {}
 
-    async def write_attribute_value(self, node: Any, _attribute: Any, value: Any) -> Any:
+    async def heard(self, node: Any, value: ua.DataValue) -> None:
+        assert self.held[node].value is value
         self.written.append((node, value))
-        return self.answer
+
+    def __getitem__(self, node: Any) -> Any:
+        self.held[node] = held = AttributeValue(ua.DataValue())
+        held.datachange_callbacks[node] = self.heard
+        return SimpleNamespace(attributes={AttributeIds.Value: held})
 
 
 @pytest.fixture
@@ -111,12 +116,16 @@ async def test_a_bad_value_is_none(publisher: Publisher, space: Space, make_tick
 
 
 @pytest.mark.asyncio
-async def test_a_refused_value_ends_the_service(
+async def test_a_subscription_that_fails_harms_no_other(
     publisher: Publisher, space: Space, make_tick: Any
 ) -> None:
-    space.answer = status_code(ua.StatusCodes.BadTypeMismatch)
+    async def failing(_handle: object, _value: object) -> None:
+        raise ConnectionError
+
     publisher.start([SECOND])
-    publisher.put(batch(make_tick(0), [0]))
-    with pytest.raises(RuntimeError, match="BadTypeMismatch"):
-        await asyncio.wait_for(publisher.failed(), 2)
+    first = next(iter(space.held.values()))
+    first.datachange_callbacks = {0: failing, **first.datachange_callbacks}
+    publisher.put(batch(make_tick(0), [0, 1]))
+    await publisher.drain()
+    assert [node.Identifier for node, _value in space.written] == [1, 2]
     await publisher.stop()
