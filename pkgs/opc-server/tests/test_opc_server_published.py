@@ -5,15 +5,9 @@ from typing import Any
 
 import pytest
 from asyncua import ua
-from asyncua.ua.ua_binary import create_type_serializer, struct_to_binary
+from asyncua.ua.ua_binary import struct_to_binary
 from opc_server.opcua import at, status_code
-from opc_server.published import (
-    NotificationEncoding,
-    PublishedValue,
-    PublishedVariant,
-    encode_at_once,
-    share_the_empty_value,
-)
+from opc_server.published import PublishedValue, PublishedVariant, share_the_empty_value
 from opc_server.status import BAD, GOOD, UNCERTAIN
 
 TIMES: Any = (at(1_700_000_000_123_456_000), at(1_700_000_000_123_999_000))
@@ -47,34 +41,3 @@ def test_a_notification_is_what_asyncuas_is() -> None:
     first.Value = value
     assert second.Value == ua.DataValue()
     assert struct_to_binary(second) == bytes(4) + struct_to_binary(ua.DataValue())
-
-
-def _value(number: float | None, code: int, *times: Any) -> PublishedValue:
-    kind = ua.VariantType.Null if number is None else ua.VariantType.Double
-    return PublishedValue(PublishedVariant(number, kind), status_code(code), *times)
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        _value(0.0, GOOD, *TIMES),
-        _value(-1e300, UNCERTAIN, *TIMES),
-        _value(float("nan"), GOOD, *reversed(TIMES)),
-        _value(None, BAD, *TIMES),
-        _value(1.0, GOOD, TIMES[0], None),
-        _value(1.0, GOOD, None, TIMES[1]),
-        _value(1.0, GOOD, None, None),
-        ua.DataValue(ua.Variant("text", ua.VariantType.String)),
-        ua.DataValue(ua.Variant([1.0, 2.0], ua.VariantType.Double), status_code(GOOD), *TIMES),
-    ],
-)
-def test_a_notification_encoded_at_once_is_the_same(value: ua.DataValue) -> None:
-    notification = ua.MonitoredItemNotification(4_000_000_000, value)
-    assert NotificationEncoding.pack(notification) == struct_to_binary(notification)
-
-
-def test_asyncua_looks_for_the_encoding_where_it_is() -> None:
-    encode_at_once()
-    # It remembers the first answer, which another test may have had before.
-    find = create_type_serializer.__wrapped__
-    assert find(ua.MonitoredItemNotification) == NotificationEncoding.pack

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import math
 from collections.abc import Iterable
@@ -11,9 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from asyncua import ua
-from asyncua.server.address_space import AttributeValue
 from opc_server import publisher as publisher_module
-from opc_server.opcua import AttributeIds, at, status_code
+from opc_server.opcua import at, status_code
 from opc_server.published import PublishedValue
 from opc_server.publisher import Batch, Publisher
 from opc_server.sources import Tick
@@ -23,20 +23,15 @@ SECOND = 1_000_000_000
 
 
 class Space:
-    """An address space whose variables have one subscriber, which keeps what it is told."""
+    """An address space that keeps what is written; `answer` is its status."""
 
     def __init__(self) -> None:
-        self.written: list[tuple[Any, ua.DataValue]] = []
-        self.held: dict[ua.NodeId, AttributeValue] = {}
+        self.written: list[tuple[ua.NodeId, ua.DataValue]] = []
+        self.answer = status_code(GOOD)
 
-    async def heard(self, node: Any, value: ua.DataValue) -> None:
-        assert self.held[node].value is value
+    async def write_attribute_value(self, node: Any, _attribute: Any, value: Any) -> Any:
         self.written.append((node, value))
-
-    def __getitem__(self, node: Any) -> Any:
-        self.held[node] = held = AttributeValue(ua.DataValue())
-        held.datachange_callbacks[node] = self.heard
-        return SimpleNamespace(attributes={AttributeIds.Value: held})
+        return self.answer
 
 
 @pytest.fixture
@@ -116,16 +111,12 @@ async def test_a_bad_value_is_none(publisher: Publisher, space: Space, make_tick
 
 
 @pytest.mark.asyncio
-async def test_a_subscription_that_fails_harms_no_other(
+async def test_a_refused_value_ends_the_service(
     publisher: Publisher, space: Space, make_tick: Any
 ) -> None:
-    async def failing(_handle: object, _value: object) -> None:
-        raise ConnectionError
-
+    space.answer = status_code(ua.StatusCodes.BadTypeMismatch)
     publisher.start([SECOND])
-    first = next(iter(space.held.values()))
-    first.datachange_callbacks = {0: failing, **first.datachange_callbacks}
-    publisher.put(batch(make_tick(0), [0, 1]))
-    await publisher.drain()
-    assert [node.Identifier for node, _value in space.written] == [1, 2]
+    publisher.put(batch(make_tick(0), [0]))
+    with pytest.raises(RuntimeError, match="BadTypeMismatch"):
+        await asyncio.wait_for(publisher.failed(), 2)
     await publisher.stop()

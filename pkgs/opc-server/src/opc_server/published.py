@@ -2,19 +2,13 @@
 
 CPU per value and subscribed client, measured with `bench/opc_server_scale.py` on one machine:
 110 µs with asyncua's own DataValue, 33 µs since none is copied, 20 µs since none is guessed at.
-With Telegraf as the client (`bench/opc_server_peers.py`): 22 µs, 14 µs since each is encoded at
-once, and 10 µs since `publisher` sets values without asyncua's looking up and checking.
 """
 
 from __future__ import annotations
 
-import functools
-import struct
-from datetime import datetime
 from typing import Any
 
 from asyncua import ua
-from asyncua.ua import ua_binary
 
 # The encoder works the mask out; here is only its place.
 _NO_MASK: Any = 0
@@ -88,45 +82,3 @@ def _notification(
 def share_the_empty_value() -> None:
     """Have asyncua's notifications begin with one empty value, which is never changed."""
     ua.MonitoredItemNotification.__init__ = _notification  # type: ignore[method-assign]
-
-
-# A notification with a number as it is sent (OPC 10000-6, 5.2.2): the client's handle, what the
-# DataValue has (value, status, source and server time), the Variant's kind, the number; the rest is
-# the same for many values.
-_HEAD, _REST = struct.Struct("<IBBd"), struct.Struct("<Iqq")
-_ALL_FIELDS = 0x0F
-_DOUBLE = ua.VariantType.Double
-_DOUBLE_CODE = ua.VariantType.Double.value
-
-
-@functools.lru_cache(maxsize=64)
-def _rest(status: int, source: datetime, server: datetime) -> bytes:
-    return _REST.pack(status, ua.datetime_to_win_epoch(source), ua.datetime_to_win_epoch(server))
-
-
-class NotificationEncoding:
-    """How asyncua encodes a notification in a list of them, in the form of its own primitives."""
-
-    _any = staticmethod(ua_binary.create_dataclass_serializer(ua.MonitoredItemNotification))
-
-    @classmethod
-    def pack(cls, notification: ua.MonitoredItemNotification) -> bytes:
-        """As asyncua does it; field by field only what is not a number of ours with all fields."""
-        value: Any = notification.Value
-        if type(notification.Value) is PublishedValue and value.Value.VariantType is _DOUBLE:
-            source, server = value.SourceTimestamp, value.ServerTimestamp
-            # A client may want neither.
-            if source is not None and server is not None:
-                handle, number = notification.ClientHandle, value.Value.Value
-                head = _HEAD.pack(handle, _ALL_FIELDS, _DOUBLE_CODE, number)
-                return head + _rest(value.StatusCode.value, source, server)
-        encoded: bytes = cls._any(notification)
-        return encoded
-
-
-def encode_at_once() -> None:
-    """Have asyncua encode notifications with `NotificationEncoding`; before it encodes the first.
-
-    It looks here for the encoding of a type, by the type's name.
-    """
-    setattr(ua_binary.Primitives, ua.MonitoredItemNotification.__name__, NotificationEncoding)

@@ -8,17 +8,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import structlog
 from asyncua import ua
-from asyncua.server.address_space import AttributeValue
 
 from opc_server.opcua import AttributeIds, Server, at, status_code
 from opc_server.points import Point
 from opc_server.published import PublishedValue, PublishedVariant
 from opc_server.sources import Indices, Statuses, Tick, Values
 from opc_server.status import BAD, SEVERITY
-
-_log = structlog.get_logger("opc-server")
 
 # The event loop is not held longer than this by all periods together, then subscriptions publish
 # and ticks begin.
@@ -75,7 +71,6 @@ class Publisher:
     ) -> None:
         self._space = server.iserver.aspace
         self._nodes = [point.node for point in points]
-        self._held: list[AttributeValue] = []
         self._wall_ns = wall_ns
         self._on_tick = on_tick
         self._lanes: dict[int, Lane] = {}
@@ -85,8 +80,7 @@ class Publisher:
         self._idle = asyncio.Event()
 
     def start(self, periods_ns: Sequence[int]) -> None:
-        """Publish from now on, in the address space as it is; called in the event loop."""
-        self._held = [self._space[node].attributes[AttributeIds.Value] for node in self._nodes]
+        """Publish from now on; called in the event loop."""
         for period in periods_ns:
             self._lanes[period] = lane = Lane()
             self._tasks.append(asyncio.create_task(self._run(lane), name=f"publish-{period}"))
@@ -129,12 +123,9 @@ class Publisher:
                 self._idle.set()
 
     async def _publish(self, batch: Batch) -> None:
-        """Set values and tell subscriptions, as `AddressSpace.write_attribute_value` does it.
-
-        It would look up the node and check the type of each value: these nodes are ours.
-        """
         tick = batch.tick
-        time_source, codes, held = at(tick.time_ns), self._codes, self._held
+        time_source, codes, nodes = at(tick.time_ns), self._codes, self._nodes
+        write, attribute = self._space.write_attribute_value, AttributeIds.Value
         double, null = ua.VariantType.Double, ua.VariantType.Null
         begun, server_time = time.perf_counter(), at(self._wall_ns())
         rows = zip(
@@ -143,16 +134,13 @@ class Publisher:
         for count, (index, status, value) in enumerate(rows, 1):
             bad = status & SEVERITY >= BAD
             variant = PublishedVariant(None, null) if bad else PublishedVariant(value, double)
-            published = PublishedValue(variant, codes[status], time_source, server_time)
-            place = held[index]
-            place.value = published
-            # A copy: a client may end its subscription meanwhile.
-            for handle, tell in tuple(place.datachange_callbacks.items()):
-                try:
-                    await tell(handle, published)
-                except Exception:
-                    # One client's subscription is not to end what others get.
-                    _log.exception("a subscription has failed", node=self._nodes[index].to_string())
+            result = await write(
+                nodes[index],
+                attribute,
+                PublishedValue(variant, codes[status], time_source, server_time),
+            )
+            if result.value:
+                raise RuntimeError(f"{nodes[index]} refused a value: {result.name}")
             if count % STRIDE == 0 and time.perf_counter() - begun > PIECE_S / self._active:
                 await asyncio.sleep(0)
                 begun, server_time = time.perf_counter(), at(self._wall_ns())
