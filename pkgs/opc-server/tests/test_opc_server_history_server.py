@@ -9,17 +9,28 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import pytest_asyncio
 from asyncua import Client, ua
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
-from fieldline.record import RecordVariable, RecordWriter
+from fieldline.record import RecordWriter
 from opc_server.history import manager as manager_module
-from opc_server.opcua import at, since_1970
+from opc_server.opcua import at
 from opc_server.status import BAD_NO_COMMUNICATION, GOOD
 
+from .opc_history_requests import (
+    COUNT,
+    NODES,
+    SECOND,
+    ask,
+    counting,
+    earlier,
+    fill,
+    raw,
+    seen,
+    time,
+)
 from .opc_running import Running, hear
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -52,25 +63,6 @@ names = ["cell"]
 type = "cell"
 server = "opc"
 """
-NODES = ["ns=2;s=press1.T", "ns=2;s=press2.T", "ns=2;s=press3.T"]
-SECOND = 1_000_000_000
-# What an earlier run has recorded, each second, of two of the presses.
-EARLIER = 1_700_000_000 * SECOND
-COUNT = 700
-
-
-def fill(directory: Path) -> None:
-    variables = [RecordVariable(f"press{n}", "T", f"ns=2;i={n}") for n in (1, 2)]
-    writer = RecordWriter(directory / "state" / "record", variables, 36_500 * 86_400_000)
-    places = np.arange(2)
-    for second in range(COUNT):
-        values = second + places / 10
-        writer.append(EARLIER + second * SECOND, places, places * 0, values)
-    writer.close()
-
-
-def time(second: float) -> Any:
-    return at(EARLIER + round(second * SECOND))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -98,54 +90,6 @@ async def client(running: Running) -> AsyncIterator[Client]:
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)
     async with Client(running.url) as made:
         yield made
-
-
-def raw(begin: Any, end: Any, most: int = 0, bounds: bool = False) -> ua.ReadRawModifiedDetails:
-    return ua.ReadRawModifiedDetails(False, begin, end, most, bounds)
-
-
-def counting(begin: Any, end: Any, interval_ms: float, nodes: int = 1) -> ua.ReadProcessedDetails:
-    kind = ua.NodeId(ObjectIds.AggregateFunction_Count)
-    return ua.ReadProcessedDetails(begin, end, interval_ms, [kind] * nodes)
-
-
-async def ask(
-    client: Client,
-    details: Any,
-    nodes: list[str],
-    points: list[bytes | None] | None = None,
-    **changes: Any,
-) -> list[ua.HistoryReadResult]:
-    """One request, as asyncua's client makes it but for what is said."""
-    parameters = ua.HistoryReadParameters()
-    parameters.HistoryReadDetails = details
-    parameters.TimestampsToReturn = ua.TimestampsToReturn.Source
-    parameters.ReleaseContinuationPoints = False
-    for node, point in zip(nodes, points or [None] * len(nodes), strict=True):
-        one = ua.HistoryReadValueId(ua.NodeId.from_string(node))
-        one.ContinuationPoint = point
-        parameters.NodesToRead.append(one)
-    for name, value in changes.items():
-        for changed in (parameters, *parameters.NodesToRead):
-            if hasattr(changed, name):
-                setattr(changed, name, value)
-    if isinstance(details, ua.ReadRawModifiedDetails) and details.EndTime is None:
-        details.EndTime = ua.get_win_epoch()
-    found: list[ua.HistoryReadResult] = await client.uaclient.history_read(parameters)
-    return found
-
-
-def seen(value: ua.DataValue) -> tuple[Any, ...]:
-    """What makes two values the same."""
-    return value.SourceTimestamp, value.StatusCode.value, value.Value
-
-
-def earlier(values: list[ua.DataValue]) -> list[tuple[float, float]]:
-    """(seconds after the earlier run's begin, value)."""
-    return [
-        ((since_1970(value.SourceTimestamp) - EARLIER) / SECOND, value.Value.Value)
-        for value in values
-    ]
 
 
 async def test_history_is_what_subscribers_were_told(client: Client) -> None:
