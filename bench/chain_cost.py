@@ -84,7 +84,7 @@ def log_bytes(plant: Plant) -> dict[str, int]:
 
 
 def store_bytes(plant: Plant) -> int:
-    """What InfluxDB's files take for all that it has, in their final form.
+    """What InfluxDB's files of values take for all that it has, in their final form.
 
     The writer is stopped for it: what is under way would be half in the write-ahead log.
 
@@ -96,8 +96,8 @@ def store_bytes(plant: Plant) -> int:
     end = time.monotonic() + _REST_S
     before, since = -1, time.monotonic()
     while time.monotonic() < end:
-        now = _bytes(engine / "data")
-        if now != before or _bytes(engine / "wal") > _EMPTY_LOG:
+        now = _bytes(engine / "data", "*.tsm")
+        if now != before or _bytes(engine / "wal", "*.wal") > _EMPTY_LOG:
             before, since = now, time.monotonic()
         elif time.monotonic() - since > _AT_REST_S:
             return now
@@ -105,5 +105,5 @@ def store_bytes(plant: Plant) -> int:
     raise FieldlineError(f"InfluxDB's files have not come to rest within {_REST_S:.0f} s.")
 
 
-def _bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def _bytes(folder: Path, pattern: str) -> int:
+    return sum(path.stat().st_size for path in folder.rglob(pattern))
