@@ -167,25 +167,19 @@ def _verified(running: Plant, begin: int, end: int) -> dict[str, Any]:
 def _told(report: dict[str, Any]) -> dict[str, Any]:
     """What a verification found, without its examples."""
     values, models = report["values"], report["models"]
+
+    def count(*names: str) -> int:
+        return sum(part[n]["count"] for part in (values, models) for n in names if n in part)
+
     return {
         "ok": report["ok"],
         "values": values["recorded"],
         "results": models["required"],
-        "lost": values["missing"]["count"] + models["missing"]["count"],
-        "doubled": values["stored_twice"]["count"] + models["stored_twice"]["count"],
-        "wrong": sum(
-            found["count"]
-            for part in (values, models)
-            for name, found in part.items()
-            if name in ("wrong_value", "wrong_quality", "invented")
-        ),
-        "lost_or_doubled": sum(
-            found["count"]
-            for part in (values, models)
-            for name, found in part.items()
-            if name in ("missing", "stored_twice")
-        ),
-        "not_produced": values["not_produced"]["count"],
+        "lost": count("missing"),
+        "doubled": count("stored_twice"),
+        "wrong": count("wrong_value", "wrong_quality", "invented"),
+        "lost_or_doubled": count("missing", "stored_twice"),
+        "not_produced": count("not_produced"),
     }
 
 
