@@ -18,10 +18,9 @@ for _folder in ("lab/src", "tests/faults/src", "pkgs/fieldline/src"):
 from fieldline.errors import FieldlineError  # noqa: E402
 from fieldline.influx import InfluxClient  # noqa: E402
 from fieldline.site import Site, load_site  # noqa: E402
-from fieldline.site.address import in_url  # noqa: E402
 from fieldline.verify.catalogue import Catalogue, catalogue_of  # noqa: E402
 from fieldline.verify.store import InfluxStore  # noqa: E402
-from fieldline_faults.namespaces import inside  # noqa: E402
+from fieldline_faults.plant import ask_topics, host_with  # noqa: E402
 from fieldline_faults.topics import Topics  # noqa: E402
 from fieldline_lab.host import Host  # noqa: E402
 from fieldline_lab.lab import Lab  # noqa: E402
@@ -111,10 +110,7 @@ class Plant:
 
     def host(self, role: str) -> Host:
         """The host with a role."""
-        for name, declared in self.lab.plan.declaration.hosts.items():
-            if role in declared.roles:
-                return self.lab.hosts[name]
-        raise FieldlineError(f"No host has the role {role}.")
+        return host_with(self.lab, role)
 
     def client(self) -> InfluxClient | None:
         """Its InfluxDB, through a port of this machine; None before it has a reader."""
@@ -127,11 +123,7 @@ class Plant:
 
     def topics(self, work: Callable[[Topics], T]) -> T:
         """Ask Kafka, from its own host."""
-        host = self.host("kafka")
-        bootstrap = f"{in_url(host.address)}:{self.site.kafka.port}"
-        partitions = {name: topic.partitions for name, topic in self.site.topics.items()}
-        topics = Topics(bootstrap, partitions, self.catalogue)
-        return inside(host.namespace, lambda: work(topics))
+        return ask_topics(self.lab, self.site, self.catalogue, work)
 
     def start(self, began: float, prepared: float) -> Started:
         """Boot it without data, and wait for the first value and for all units.

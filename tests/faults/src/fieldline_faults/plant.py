@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import numpy as np
 from fieldline.errors import FieldlineError
 from fieldline.influx import InfluxClient
-from fieldline.site import load_site
+from fieldline.site import Site, load_site
 from fieldline.site.address import in_url
-from fieldline.verify.catalogue import catalogue_of
+from fieldline.verify.catalogue import Catalogue, catalogue_of
 from fieldline.verify.points import Ints
 from fieldline_lab.host import Host
 from fieldline_lab.lab import Lab, down
@@ -108,10 +108,7 @@ class Plant:
 
     def host(self, role: str) -> Host:
         """The host with a role."""
-        for name, declared in self.lab.plan.declaration.hosts.items():
-            if role in declared.roles:
-                return self.lab.hosts[name]
-        raise FieldlineError(f"No host of {SITE} has the role {role}.")
+        return host_with(self.lab, role)
 
     @property
     def database(self) -> Database:
@@ -122,11 +119,7 @@ class Plant:
 
     def topics(self, work: Callable[[Topics], T]) -> T:
         """Ask Kafka, from its own host."""
-        host = self.host("kafka")
-        bootstrap = f"{in_url(host.address)}:{self.site.kafka.port}"
-        partitions = {name: topic.partitions for name, topic in self.site.topics.items()}
-        topics = Topics(bootstrap, partitions, self.catalogue)
-        return inside(host.namespace, lambda: work(topics))
+        return ask_topics(self.lab, self.site, self.catalogue, work)
 
     # -- how it is --------------------------------------------------------------------------------
 
@@ -156,6 +149,27 @@ class Plant:
             if time.monotonic() > end:
                 raise FieldlineError(f"What is published is not stored after {seconds:.0f} s.")
             time.sleep(_POLL_S)
+
+
+def host_with(lab: Lab, role: str) -> Host:
+    """The host of a lab with a role.
+
+    Raises:
+        FieldlineError: there is none.
+    """
+    for name, declared in lab.plan.declaration.hosts.items():
+        if role in declared.roles:
+            return lab.hosts[name]
+    raise FieldlineError(f"No host of {lab.names.site} has the role {role}.")
+
+
+def ask_topics(lab: Lab, site: Site, catalogue: Catalogue, work: Callable[[Topics], T]) -> T:
+    """Ask a lab's Kafka, from its own host."""
+    host = host_with(lab, "kafka")
+    bootstrap = f"{in_url(host.address)}:{site.kafka.port}"
+    partitions = {name: topic.partitions for name, topic in site.topics.items()}
+    topics = Topics(bootstrap, partitions, catalogue)
+    return inside(host.namespace, lambda: work(topics))
 
 
 def _with_witness(plan: Plan) -> Plan:
