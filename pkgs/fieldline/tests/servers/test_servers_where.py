@@ -52,7 +52,12 @@ async def produce(bootstrap: str, count: int, partition: int) -> None:
 
 
 async def commit(bootstrap: str, group: str, offset: int) -> None:
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group)
+    # Committing by itself, it would write its own position over this one as it stops.
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=group,
+        enable_auto_commit=False,
+    )
     await consumer.start()
     try:
         partition = TopicPartition("opc", 2)

@@ -154,7 +154,12 @@ class RealLog:
             await producer.stop()
 
     async def write(self, partition: int, offset: int) -> None:
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, group_id=self.topics.writer)
+        # Committing by itself, it would write its own position over this one as it stops.
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap,
+            group_id=self.topics.writer,
+            enable_auto_commit=False,
+        )
         await consumer.start()
         try:
             place = TopicPartition(self.topics.values, partition)
