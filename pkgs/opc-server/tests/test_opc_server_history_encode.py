@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opc_server.history.encode import doubles, history_data, int32s
 from opc_server.opcua import at, since_1970, status_code
-from opc_server.published import PublishedValue, PublishedVariant
+from opc_server.published import PublishedValue, Stamp
 from opc_server.status import BAD, SEVERITY
 
 # Source times are whole µs; 2 ** 52 µs is the year 2112.
@@ -59,9 +59,8 @@ def test_history_is_what_was_published(made: list[tuple[int, int, float]]) -> No
     for time_ns, status, value in zip(times.tolist(), statuses.tolist(), values, strict=True):
         # As the publisher makes it, and as it comes out of asyncua at a client.
         bad = status & SEVERITY >= BAD
-        double, null = ua.VariantType.Double, ua.VariantType.Null
-        variant = PublishedVariant(None, null) if bad else PublishedVariant(float(value), double)
-        published = PublishedValue(variant, status_code(status), at(time_ns), at(0))
+        stamp = Stamp(status_code(status), time_ns, 0)
+        published = PublishedValue(None if bad else float(value), stamp)
         expected.append(struct_from_binary(ua.DataValue, Buffer(struct_to_binary(published))))
     got = decoded(len(made), doubles(times, statuses, values))
     assert [seen(value) for value in got] == [seen(value) for value in expected]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import math
 from collections.abc import Iterable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from asyncua import ua
+from asyncua.server.address_space import AddressSpace, NodeData
 from opc_server import publisher as publisher_module
-from opc_server.opcua import at, status_code
-from opc_server.published import PublishedValue
+from opc_server.opcua import AttributeIds, AttributeValue, at, status_code
+from opc_server.points import Point
+from opc_server.published import PublishedValue, Stamp
 from opc_server.publisher import Batch, Publisher
 from opc_server.sources import Tick
 from opc_server.status import BAD_SENSOR_FAILURE, GOOD
@@ -22,21 +24,31 @@ from opc_server.status import BAD_SENSOR_FAILURE, GOOD
 SECOND = 1_000_000_000
 
 
-class Space:
-    """An address space that keeps what is written; `answer` is its status."""
+class Space(AddressSpace):
+    """Nodes with one subscription to each, that keeps what it is told."""
 
-    def __init__(self) -> None:
+    def __init__(self, points: Iterable[Point]) -> None:
+        super().__init__()
         self.written: list[tuple[ua.NodeId, ua.DataValue]] = []
-        self.answer = status_code(GOOD)
+        for point in points:
+            self[point.node] = node = NodeData(point.node)
+            node.attributes[AttributeIds.Value] = value = AttributeValue(ua.DataValue())
+            value.datachange_callbacks[1] = partial(self.tell, node)
 
-    async def write_attribute_value(self, node: Any, _attribute: Any, value: Any) -> Any:
-        self.written.append((node, value))
-        return self.answer
+    async def tell(self, node: NodeData, _handle: int, value: ua.DataValue) -> None:
+        # It can be read, too.
+        assert node.attributes[AttributeIds.Value].value is value
+        self.written.append((node.nodeid, value))
 
 
 @pytest.fixture
-def space() -> Space:
-    return Space()
+def points(make_point: Any) -> list[Point]:
+    return [make_point(index) for index in range(1000)]
+
+
+@pytest.fixture
+def space(points: list[Point]) -> Space:
+    return Space(points)
 
 
 @pytest.fixture
@@ -45,8 +57,7 @@ def done() -> list[Tick]:
 
 
 @pytest.fixture
-def publisher(space: Space, done: list[Tick], make_point: Any) -> Publisher:
-    points = [make_point(index) for index in range(1000)]
+def publisher(space: Space, done: list[Tick], points: list[Point]) -> Publisher:
     server: Any = SimpleNamespace(iserver=SimpleNamespace(aspace=space))
     return Publisher(server, points, lambda: 1_700_000_000 * SECOND, done.append)
 
@@ -58,7 +69,7 @@ def batch(tick: Tick, indices: Iterable[int], status: int = GOOD, value: float =
 
 
 def test_a_published_value_is_its_own_copy() -> None:
-    value = PublishedValue(ua.Variant(1.0, ua.VariantType.Double), status_code(GOOD), at(0), at(0))
+    value = PublishedValue(1.0, Stamp(status_code(GOOD), 0, 0))
     assert copy.deepcopy(value) is value
 
 
@@ -111,12 +122,20 @@ async def test_a_bad_value_is_none(publisher: Publisher, space: Space, make_tick
 
 
 @pytest.mark.asyncio
-async def test_a_refused_value_ends_the_service(
-    publisher: Publisher, space: Space, make_tick: Any
+async def test_a_subscription_that_fails_or_leaves_keeps_nothing_from_the_others(
+    publisher: Publisher, space: Space, make_tick: Any, points: list[Point]
 ) -> None:
-    space.answer = status_code(ua.StatusCodes.BadTypeMismatch)
+    callbacks = space[points[0].node].attributes[AttributeIds.Value].datachange_callbacks
+
+    async def leave(handle: int, _value: Any) -> None:
+        del callbacks[handle]
+        raise KeyError(handle)
+
+    callbacks[-1], callbacks[1] = leave, callbacks.pop(1)
     publisher.start([SECOND])
-    publisher.put(batch(make_tick(0), [0]))
-    with pytest.raises(RuntimeError, match="BadTypeMismatch"):
-        await asyncio.wait_for(publisher.failed(), 2)
+    publisher.put(batch(make_tick(0), [0, 1]))
+    publisher.put(batch(make_tick(1), [0, 1]))
+    await publisher.drain()
+    assert -1 not in callbacks
+    assert [node.Identifier for node, _ in space.written] == [1, 2, 1, 2]
     await publisher.stop()

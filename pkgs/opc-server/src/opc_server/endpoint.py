@@ -18,7 +18,7 @@ from opc_server.address_space import build
 from opc_server.history import History
 from opc_server.opcua import Server
 from opc_server.points import NAMESPACE, NAMESPACE_URI, Point
-from opc_server.published import share_the_empty_value
+from opc_server.published import adapt_notifications
 
 # Below the 5 s in which a service stops, with what is left for the rest.
 STOP_S = 3.0
@@ -37,7 +37,7 @@ class Endpoint:
         self._name = name
         self._address = address
         self.port = port
-        share_the_empty_value()
+        adapt_notifications()
         self.server = Server()
 
     def check_free(self) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from asyncua import ua
+from asyncua.server.address_space import AttributeValue
 from asyncua.server.server import Server
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
@@ -14,6 +15,7 @@ from asyncua.ua.status_codes import StatusCodes
 
 __all__ = [
     "AttributeIds",
+    "AttributeValue",
     "ObjectIds",
     "Server",
     "StatusCodes",

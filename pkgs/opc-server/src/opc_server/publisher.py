@@ -8,13 +8,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import structlog
 from asyncua import ua
 
-from opc_server.opcua import AttributeIds, Server, at, status_code
+from opc_server.opcua import AttributeIds, AttributeValue, Server, status_code
 from opc_server.points import Point
-from opc_server.published import PublishedValue, PublishedVariant
+from opc_server.published import PublishedValue, Stamp
 from opc_server.sources import Indices, Statuses, Tick, Values
 from opc_server.status import BAD, SEVERITY
+
+_log = structlog.get_logger("opc-server")
 
 # The event loop is not held longer than this by all periods together, then subscriptions publish
 # and ticks begin.
@@ -28,6 +31,18 @@ class Codes(dict[int, ua.StatusCode]):
 
     def __missing__(self, code: int) -> ua.StatusCode:
         self[code] = made = status_code(code)
+        return made
+
+
+class Stamps(dict[int, Stamp]):
+    """By status code, of values with one source time that the server has at one time."""
+
+    def __init__(self, codes: Codes, source_ns: int, server_ns: int) -> None:
+        super().__init__()
+        self._codes, self._times = codes, (source_ns, server_ns)
+
+    def __missing__(self, code: int) -> Stamp:
+        self[code] = made = Stamp(self._codes[code], *self._times)
         return made
 
 
@@ -71,6 +86,7 @@ class Publisher:
     ) -> None:
         self._space = server.iserver.aspace
         self._nodes = [point.node for point in points]
+        self._attributes: list[AttributeValue] = []
         self._wall_ns = wall_ns
         self._on_tick = on_tick
         self._lanes: dict[int, Lane] = {}
@@ -80,7 +96,10 @@ class Publisher:
         self._idle = asyncio.Event()
 
     def start(self, periods_ns: Sequence[int]) -> None:
-        """Publish from now on; called in the event loop."""
+        """Publish from now on into the nodes that are there; called in the event loop."""
+        self._attributes = [
+            self._space[node].attributes[AttributeIds.Value] for node in self._nodes
+        ]
         for period in periods_ns:
             self._lanes[period] = lane = Lane()
             self._tasks.append(asyncio.create_task(self._run(lane), name=f"publish-{period}"))
@@ -123,27 +142,28 @@ class Publisher:
                 self._idle.set()
 
     async def _publish(self, batch: Batch) -> None:
-        tick = batch.tick
-        time_source, codes, nodes = at(tick.time_ns), self._codes, self._nodes
-        write, attribute = self._space.write_attribute_value, AttributeIds.Value
-        double, null = ua.VariantType.Double, ua.VariantType.Null
-        begun, server_time = time.perf_counter(), at(self._wall_ns())
+        attributes, time_ns = self._attributes, batch.tick.time_ns
+        begun, stamps = time.perf_counter(), Stamps(self._codes, time_ns, self._wall_ns())
         rows = zip(
             batch.indices.tolist(), batch.statuses.tolist(), batch.values.tolist(), strict=True
         )
-        for count, (index, status, value) in enumerate(rows, 1):
+        for count, (index, status, number) in enumerate(rows, 1):
             bad = status & SEVERITY >= BAD
-            variant = PublishedVariant(None, null) if bad else PublishedVariant(value, double)
-            result = await write(
-                nodes[index],
-                attribute,
-                PublishedValue(variant, codes[status], time_source, server_time),
-            )
-            if result.value:
-                raise RuntimeError(f"{nodes[index]} refused a value: {result.name}")
+            value = PublishedValue(None if bad else number, stamps[status])
+            attribute = attributes[index]
+            attribute.value = value
+            # What asyncua does for whoever writes, but for looking whether it may be written. A
+            # subscription may leave meanwhile.
+            for handle, tell in tuple(attribute.datachange_callbacks.items()):
+                try:
+                    await tell(handle, value)
+                except Exception as error:
+                    _log.warning(
+                        "a subscription failed", node=str(self._nodes[index]), cause=repr(error)
+                    )
             if count % STRIDE == 0 and time.perf_counter() - begun > PIECE_S / self._active:
                 await asyncio.sleep(0)
-                begun, server_time = time.perf_counter(), at(self._wall_ns())
+                begun, stamps = time.perf_counter(), Stamps(self._codes, time_ns, self._wall_ns())
 
     async def failed(self) -> None:
         """Wait until publishing fails; raises what it failed with."""
