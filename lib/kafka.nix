@@ -1,7 +1,13 @@
 # Apache Kafka 4: one KRaft node that is broker and controller, its unit and its configuration.
 { plant, host }:
 let
-  inherit (builtins) attrValues foldl' toString;
+  inherit (builtins)
+    attrValues
+    foldl'
+    isList
+    length
+    toString
+    ;
   inherit (plant) site util;
   inherit (util)
     clamp
@@ -31,6 +37,13 @@ let
     "-XX:-UsePerfData"
     "-Djava.awt.headless=true"
     "-Dlog4j2.configurationFile=/etc/apache-kafka/log4j2.properties"
+  ]
+  # A small heap needs no collector with threads of its own; and on the two cores that go with it, the
+  # second compiler takes from Kafka's start and first minutes what it does not give back later: flushing
+  # and copying are the kernel's. bench/kafka_jvm.py.
+  ++ optionals (heap <= 1024) [
+    "-XX:+UseSerialGC"
+    "-XX:TieredStopAtLevel=1"
   ];
 
   shortestRetention = foldl' (
@@ -98,6 +111,13 @@ let
     "log.cleaner.dedupe.buffer.size" = 16777216;
   };
 
+  configured = overlay properties (host.settings.apache-kafka or { });
+  logDirs = configured."log.dirs";
+  # A disk that is added to the ones in use is formatted at the next start. Where there is one, it is
+  # formatted once: the tool is a JVM that takes a second or three to find that it has nothing to do, and
+  # everything waits for Kafka.
+  formatAgain = !isList logDirs || length logDirs != 1;
+
   # journald has the rest: time, unit, rotation.
   log4j2 = {
     "status" = "warn";
@@ -121,7 +141,7 @@ in
   files = optionalAttrs here {
     ${configuration} = {
       format = "properties";
-      value = overlay properties (host.settings.apache-kafka or { });
+      value = configured;
     };
     "/etc/apache-kafka/log4j2.properties" = {
       format = "properties";
@@ -147,17 +167,20 @@ in
             "256"
           ];
         }
-        {
-          program = "kafka-storage";
-          arguments = [
-            "format"
-            "--cluster-id"
-            clusterId
-            "--config"
-            configuration
-            "--ignore-formatted"
-          ];
-        }
+        (
+          {
+            program = "kafka-storage";
+            arguments = [
+              "format"
+              "--cluster-id"
+              clusterId
+              "--config"
+              configuration
+            ]
+            ++ optionals formatAgain [ "--ignore-formatted" ];
+          }
+          // optionalAttrs (!formatAgain) { unless = "${builtins.head logDirs}/meta.properties"; }
+        )
       ];
       command = {
         program = "kafka-server";

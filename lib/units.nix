@@ -35,6 +35,7 @@ rec {
       environment ? { },
       # Programs that say by their exit whether it starts at all; not starting is no failure then.
       conditions ? [ ],
+      # One with `unless` is left out while the file of that name is there.
       preStart ? [ ],
       # A unit is ready when these have ended: for servers that don't tell it themselves.
       postStart ? [ ],

@@ -34,7 +34,9 @@ in
       inherit (cfg) package;
       clusterId = settings.kafka.cluster_id;
       formatLogDirs = true;
-      formatLogDirsIgnoreFormatted = true;
+      # As lib/kafka.nix has it: where there is one disk, it is formatted once, not asked about at each start.
+      formatLogDirsIgnoreFormatted =
+        builtins.length config.services.apache-kafka.settings."log.dirs" != 1;
       settings = lib.mapAttrs (_: lib.mkDefault) properties;
       jvmOptions = settings.kafka.jvm_options;
     };

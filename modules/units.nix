@@ -15,7 +15,10 @@ let
 
   isOurs = command: programs ? ${command.program};
   commandLine =
-    command: utils.escapeSystemdExecArgs ([ programs.${command.program} ] ++ command.arguments);
+    command:
+    # What is done once is so far left to nixpkgs' modules, which do it themselves.
+    assert !(command ? unless);
+    utils.escapeSystemdExecArgs ([ programs.${command.program} ] ++ command.arguments);
   commandLines = commands: map commandLine (builtins.filter isOurs commands);
 
   service = unit: {

@@ -102,6 +102,17 @@ def test_a_credential_folder_stays_a_specifier() -> None:
     assert line == '/opt/fieldline/bin/fieldline %d/"a b" x%%d/y'
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_program_is_left_out_while_a_file_is_there(tmp_path: Path, *, there: bool) -> None:
+    done, mark = tmp_path / "done 50%", tmp_path / "$mark"
+    if there:
+        done.touch()
+    line = command_line(Program("touch", (str(mark),), unless=str(done)), lambda _: "/bin/touch")
+    words = shlex.split(line.replace("%%", "%").replace("$$", "$"))
+    subprocess.run(words, check=True)
+    assert mark.exists() is not there
+
+
 UNIT = Unit(
     name="telegraf",
     description="100% Telegraf",

@@ -9,10 +9,15 @@ from fieldline.errors import FieldlineError
 
 @dataclass(frozen=True)
 class Program:
-    """A program by its logical name (or an absolute path) and its arguments, as they are."""
+    """A program by its logical name (or an absolute path) and its arguments, as they are.
+
+    Attributes:
+        unless: a file; while it is there the program is left out.
+    """
 
     program: str
     arguments: tuple[str, ...] = ()
+    unless: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,8 @@ def _host(name: str, value: Mapping[str, Any]) -> HostDeclaration:
 
 
 def _program(value: Mapping[str, Any]) -> Program:
-    return Program(value["program"], tuple(str(a) for a in value.get("arguments", ())))
+    arguments = tuple(str(a) for a in value.get("arguments", ()))
+    return Program(value["program"], arguments, value.get("unless", ""))
 
 
 def _path(name: str, value: Mapping[str, Any]) -> PathUnit:

@@ -53,10 +53,11 @@ def quote(text: str, *, variables: bool) -> str:
 
 def command_line(program: Program, path_of: Callable[[str], str]) -> str:
     """A line for ExecStart and its like."""
+    # systemd's own conditions are a whole unit's.
+    given = ("/bin/sh", "-c", '[ -e "$0" ] || exec "$@"', program.unless) if program.unless else ()
+    words = (*given, path_of(program.program), *program.arguments)
     # In the program's own path systemd replaces specifiers but no variables.
-    words = [quote(path_of(program.program), variables=False)]
-    words += [_argument(argument) for argument in program.arguments]
-    return " ".join(words)
+    return " ".join([quote(words[0], variables=False), *map(_argument, words[1:])])
 
 
 def _argument(text: str) -> str:

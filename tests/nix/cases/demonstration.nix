@@ -361,8 +361,9 @@ in
           lab.kafka.cluster_id
           "--config"
           "/etc/apache-kafka/server.properties"
-          "--ignore-formatted"
         ];
+        # The tool is a JVM: at a restart all wait for it, for nothing.
+        unless = "/var/lib/apache-kafka/log/meta.properties";
       }
     ];
   };

@@ -76,6 +76,21 @@ in
       prometheus = [ [ "internal" ] ];
     };
   };
+  # With --ignore-formatted at each start, and no file that could keep it from being run.
+  "a second disk of kafka's is formatted when it comes" = {
+    actual = builtins.elemAt host.units.apache-kafka.preStart 1;
+    expected = {
+      program = "kafka-storage";
+      arguments = [
+        "format"
+        "--cluster-id"
+        lab.kafka.cluster_id
+        "--config"
+        "/etc/apache-kafka/server.properties"
+        "--ignore-formatted"
+      ];
+    };
+  };
   "the route never leaves telegraf" = {
     actual = map (name: (first telegraf.outputs.${name}).tagexclude) [
       "kafka"
