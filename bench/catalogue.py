@@ -168,6 +168,28 @@ BENCHES = (
         ),
     ),
     Bench(
+        "kafka-jvm",
+        "kafka_jvm.py",
+        "Kafka's start, and the stream model on it, with the JVM's own choice of collector and "
+        "compilers, and with that of lib/kafka.nix for hosts up to 8 GiB, in turns; 256 MiB of "
+        "heap, each write flushed. The broker has one core; its processor time is for the start, "
+        "15,000 single inputs and a backlog of 200,000.",
+        3,
+        tuple(
+            figure
+            for key, words in (("defaults", "JVM's defaults"), ("small_host", "ours"))
+            for figure in (
+                Figure(f"start, {words}", f"{key}.*.start.s", "s", "less"),
+                Figure(f"CPU of the start, {words}", f"{key}.*.start.cpu_s", "s", "less"),
+                Figure(f"p50 of a result, {words}", f"{key}.*.latency.p50_ms", "ms", "less"),
+                Figure(f"p99 of a result, {words}", f"{key}.*.latency.p99_ms", "ms", "less"),
+                Figure(f"backlog, {words}", f"{key}.*.backlog.inputs_per_s", "inputs/s", "more"),
+                Figure(f"CPU of it all, {words}", f"{key}.*.cpu_s", "s", "less"),
+                Figure(f"resident, {words}", f"{key}.*.peak_mb", "MB", "less"),
+            )
+        ),
+    ),
+    Bench(
         "where-scale",
         "where_scale.py",
         "`fieldline where` on 10,000 variables and 2,000 models, as a command: Python's start and "

@@ -44,20 +44,16 @@ def fdatasync_ms(folder: Path) -> Figures:
     return {"p50": round(statistics.median(times), 2), "p99": round(times[296], 2)}
 
 
-async def one(folder: Path, settings: str, inputs: int) -> Figures:
+async def one(kafka: Kafka, inputs: int) -> Figures:
     """One broker: latency, then a backlog."""
     os.sched_setaffinity(0, JOB | OTHERS)
-    kafka = Kafka(folder, OTHERS, settings)
-    try:
-        shown = await latency(kafka.place(1, 1), 1, 10_000, 1000)
-        os.sched_setaffinity(0, OTHERS)
-        made = messages(inputs, ["Sensors"])
-        place = kafka.place(1, 1)
-        await place.create()
-        await place.fill(made)
-        return {"latency": shown, "backlog": await drain(place, made, [service(place, JOB)])}
-    finally:
-        kafka.kill()
+    shown = await latency(kafka.place(1, 1), 1, 10_000, 1000)
+    os.sched_setaffinity(0, OTHERS)
+    made = messages(inputs, ["Sensors"])
+    place = kafka.place(1, 1)
+    await place.create()
+    await place.fill(made)
+    return {"latency": shown, "backlog": await drain(place, made, [service(place, JOB)])}
 
 
 async def main(options: argparse.Namespace, folder: Path) -> Figures:
@@ -68,7 +64,11 @@ async def main(options: argparse.Namespace, folder: Path) -> Figures:
         for name, settings in POLICIES.items():
             place = folder / f"{name}-{number}"
             place.mkdir()
-            found[name].append(await one(place, settings, options.inputs))
+            kafka = Kafka(place, OTHERS, settings)
+            try:
+                found[name].append(await one(kafka, options.inputs))
+            finally:
+                kafka.kill()
     return {**figures, **found}
 
 

@@ -20,7 +20,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # noqa: E402
 from fieldline.provision.topics import CHANGELOG, declared_topics  # noqa: E402
 from fieldline.site import load_site  # noqa: E402
 from fieldline.stream import Topics  # noqa: E402
-from stream_model_kafka import RealKafka, free_ports, jars  # noqa: E402
+from stream_model_kafka import JAVA_OPTIONS, RealKafka, free_ports, jars  # noqa: E402
 
 SITE = ROOT / "site.toml"
 _COMPACTED = next(t.configs for t in declared_topics(load_site(SITE)) if t.name == CHANGELOG)
@@ -92,6 +92,19 @@ class Place:
         return [f"--{name}={value}" for name, value in options.items()]
 
 
+def cpu_s(pid: int) -> float:
+    """A process' time so far; proc(5): utime and stime, the 14th and 15th field."""
+    text = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(text[11]) + int(text[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_mb(pid: int) -> float:
+    """The largest memory that a process had resident so far."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return round(int(peak.split()[1]) / 1024, 1)
+
+
 class Job:
     """A process that works on a place's input; cpus: where it may run."""
 
@@ -105,15 +118,12 @@ class Job:
         os.sched_setaffinity(0, own)
 
     def cpu_s(self) -> float:
-        """Processor time so far; proc(5): utime and stime, the 14th and 15th field."""
-        text = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(text[11]) + int(text[12])) / os.sysconf("SC_CLK_TCK")
+        """Processor time so far."""
+        return cpu_s(self._process.pid)
 
     def peak_mb(self) -> float:
         """The largest resident memory so far."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-        return round(int(peak.split()[1]) / 1024, 1)
+        return peak_mb(self._process.pid)
 
     def running(self) -> bool:
         """Whether it has not ended by itself."""
@@ -183,15 +193,30 @@ async def drained(
 
 
 class Kafka:
-    """A broker for all measurements; cpus: where it may run; settings: further properties."""
+    """A broker for all measurements.
 
-    def __init__(self, folder: Path, cpus: set[int], settings: str = "") -> None:
+    Args:
+        cpus: where it may run.
+        settings: further properties.
+        java: the JVM's options.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        cpus: set[int],
+        settings: str = "",
+        java: Sequence[str] = JAVA_OPTIONS,
+    ) -> None:
         self._folder = folder
-        self._kafka = RealKafka(folder, settings)
+        self._kafka = RealKafka(folder, settings, java)
         own = os.sched_getaffinity(0)
         os.sched_setaffinity(0, cpus)
+        begun = time.perf_counter()
         self._kafka.start()
+        self.started_s = time.perf_counter() - begun
         os.sched_setaffinity(0, own)
+        self.pid = self._kafka.pid
         self._number = 0
 
     def place(self, assets: int, partitions: int) -> Place:

@@ -21,6 +21,8 @@ from stream_model.settings import Settings
 PARTITIONS = 3
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fieldline" / "parts"
+# What a broker of a test needs.
+JAVA_OPTIONS = ("-Xmx256m", "-XX:TieredStopAtLevel=1")
 # Two JVM starts on a busy machine; a broker alone is ready in 2 to 4 s.
 _START_S = 90
 
@@ -71,9 +73,12 @@ class RealKafka:
 
     Args:
         settings: further lines of its server.properties.
+        java: the JVM's options.
     """
 
-    def __init__(self, folder: Path, settings: str = "") -> None:
+    def __init__(
+        self, folder: Path, settings: str = "", java: Sequence[str] = JAVA_OPTIONS
+    ) -> None:
         self.port, controller = free_ports(2)
         self.address = f"127.0.0.1:{self.port}"
         self._folder = folder
@@ -89,8 +94,7 @@ class RealKafka:
         )
         self._java = [
             "java",
-            "-Xmx256m",
-            "-XX:TieredStopAtLevel=1",
+            *java,
             f"-Dlog4j2.configurationFile={logging}",
             "-cp",
             self._jars,
@@ -103,6 +107,12 @@ class RealKafka:
             capture_output=True,
             timeout=_START_S,
         )
+
+    @property
+    def pid(self) -> int:
+        """Of the broker's process, which has been started."""
+        assert self._process is not None
+        return self._process.pid
 
     def start(self) -> None:
         """Start the broker and wait until it answers."""
