@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 from chain_cost import between, log_bytes, store_bytes, usage
 from chain_plant import Plant, Started, plant, site_text
+from fieldline.errors import FieldlineError
 from fieldline.influx import InfluxClient
 from fieldline.verify.points import Points
 from fieldline.verify.store import InfluxStore
@@ -222,16 +223,21 @@ def main() -> None:
     parser.add_argument("--settle", type=float, default=20.0, help="s before it")
     parser.add_argument("--defaults", action="store_true", help="Telegraf's own intervals, too")
     options = parser.parse_args()
-    result: dict[str, Any] = {"machine": machine(), "sizes": {}}
+    result: dict[str, Any] = {"machine": machine(), "sizes": {}, "problems": {}}
     with tempfile.TemporaryDirectory() as folder:
         for variables in map(int, options.variables.split(",")):
             name = f"v{variables}" if variables else "demonstration"
-            with (
-                _said(name),
-                plant(Path(folder), site_text(variables)) as (running, started),
-            ):
-                found = measure(running, options.seconds, options.settle)
-                result["sizes"][name] = {"start": _started(started), **found}
+            try:
+                with (
+                    _said(name),
+                    plant(Path(folder), site_text(variables)) as (running, started),
+                ):
+                    found = measure(running, options.seconds, options.settle)
+                    result["sizes"][name] = {"start": _started(started), **found}
+            except (FieldlineError, TimeoutError, json.JSONDecodeError) as error:
+                # A size that cannot be had is a result as well, and takes no other's away.
+                print(f"{name}: {error}", file=sys.stderr, flush=True)
+                result["problems"][name] = f"{type(error).__name__}: {error}"
         if options.defaults:
             with (
                 _said("Telegraf's defaults"),

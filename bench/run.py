@@ -1,4 +1,4 @@
-"""Run benchmarks, keep their results, compare them with the last ones, write the page.
+"""Run benchmarks, keep their results, compare them with the last ones, write the pages.
 
 python bench/run.py [NAME ...] [--list] [--no-keep] [--page]
 """
@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import sizing
 from catalogue import BENCHES
 from figures import Bench
 from page import span, write
@@ -63,7 +64,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="all if none is given")
     parser.add_argument("--list", action="store_true", help="name them and what they take")
     parser.add_argument("--no-keep", action="store_true", help="compare, and keep nothing")
-    parser.add_argument("--page", action="store_true", help="only write the page anew")
+    parser.add_argument("--page", action="store_true", help="only write the pages anew")
     options = parser.parse_args()
     known = {bench.name: bench for bench in BENCHES}
     unknown = [name for name in options.names if name not in known]
@@ -84,6 +85,7 @@ def main() -> None:
                 draw(bench.name, result)
     if not options.no_keep:
         write()
+        sizing.write()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
 import page  # noqa: E402
+import sizing  # noqa: E402
 from catalogue import BENCHES  # noqa: E402
 from figures import Figure  # noqa: E402
 from results import keep, kept  # noqa: E402
@@ -20,6 +21,46 @@ def test_the_page_is_made_from_the_results(tmp_path: Path) -> None:
     assert (tmp_path / "README.md").read_text() == page.PAGE.read_text(), (
         "write it anew: .venv/bin/python bench/run.py --page"
     )
+
+
+def test_the_table_of_what_hosts_need_is_made_from_the_results(tmp_path: Path) -> None:
+    made = tmp_path / "sizing.md"
+    made.write_text(sizing.PAGE.read_text())
+    sizing.write(page=made)
+    assert made.read_text() == sizing.PAGE.read_text(), (
+        "write it anew: .venv/bin/python bench/run.py --page"
+    )
+
+
+def test_a_host_s_needs_are_the_sum_of_its_units(tmp_path: Path) -> None:
+    unit = {"cpu_percent": 1.5, "memory_mib": 40.0}
+    size = {
+        "variables": 1000,
+        "values_per_s": 1000.0,
+        "results_per_s": 500.0,
+        "lags": False,
+        "kafka_bytes": {"per_value": 20.0, "per_result": 100.0},
+        "influxdb_bytes": {"per_value": 30.0},
+        "units": {"opc opc-server": unit, "db influxdb2": unit, "db ledger": unit},
+    }
+    content: dict[str, object] = {
+        "machine": {"cpu": "C"},
+        "sizes": {"v1000": size, "v9000": {**size, "lags": True}},
+    }
+    keep("chain", "2026-01-01", content, tmp_path)
+    history: dict[str, object] = {"recording": {"bytes_per_value": 24}}
+    keep("opc-server-history", "2026-01-01", history, tmp_path)
+    page_ = tmp_path / "sizing.md"
+    page_.write_text("before\n<!-- begin: bench/sizing.py -->\nold\n<!-- end -->\nafter\n")
+    sizing.write(tmp_path, page_)
+    text = page_.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("<!-- end -->\nafter\n")
+    assert "old" not in text
+    # 86,400 s of 1,000 values of 24 bytes.
+    assert "| 1,000 variables | `opc` | 1.5 | 40 | 2.07 GB |" in text
+    assert "| 1,000 variables | `db` | 3 | 80 | 6.05 GB Kafka, 2.59 GB InfluxDB |" in text
+    assert "| 9" not in text
 
 
 def test_each_benchmark_has_its_script_and_each_result_its_benchmark() -> None:
