@@ -55,6 +55,18 @@ in
           "${directory}/engine"
         ];
       };
+      # What it writes after a torn end of its log would be cut off at the start after the next.
+      preStart = [
+        {
+          program = "fieldline";
+          arguments = [
+            "ready"
+            "wal"
+            "--path"
+            "${directory}/engine/wal"
+          ];
+        }
+      ];
       postStart = [
         {
           program = "fieldline";

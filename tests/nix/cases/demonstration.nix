@@ -368,6 +368,20 @@ in
     ];
   };
 
+  # docs/decisions/0020: InfluxDB cuts off what it writes behind a torn end.
+  "influxdb begins a new file of its log" = {
+    actual = map (entry: [ entry.program ] ++ entry.arguments) db.units.influxdb2.preStart;
+    expected = [
+      [
+        "fieldline"
+        "ready"
+        "wal"
+        "--path"
+        "/var/lib/influxdb2/engine/wal"
+      ]
+    ];
+  };
+
   # org.apache.kafka.common.Uuid.fromString: base64url of 16 bytes without padding, so 22 characters,
   # the last with its low four bits 0; argparse4j takes a leading "-" for an option.
   "cluster id is a Uuid" = {

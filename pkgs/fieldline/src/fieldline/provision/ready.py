@@ -5,6 +5,7 @@ active, and a `systemctl restart` done, when the server answers and not when its
 
 Before its start, Kafka needs room on its disk: started on a full one after an unclean end, 4.1
 takes log segments that it can't index for corrupt, and deletes them, its own metadata among them.
+InfluxDB needs a new file of its write-ahead log (see `wal`).
 And Telegraf's writer needs its place in the consumer groups, which one that was killed still holds.
 """
 
@@ -122,6 +123,29 @@ def disk(
     """Wait until a file system has room."""
     seconds = duration_ns(timeout) / 1e9
     wait_for_room(path, free_mib, seconds, Waiting(f"room on the disk of {path}", seconds))
+
+
+@app.command(epilog="Example: fieldline ready wal --path /var/lib/influxdb2/engine/wal")
+def wal(
+    path: Annotated[Path, typer.Option(help="InfluxDB's folder of write-ahead logs.")],
+) -> None:
+    """Have InfluxDB, which must not run, go on in a new file of its write-ahead log.
+
+    After a full disk or a power cut it would write behind what it then cuts off.
+    """
+    from fieldline.provision.wal import begin_segments
+
+    try:
+        made = begin_segments(path)
+    except OSError as error:
+        raise ServiceError(
+            f"InfluxDB's write-ahead log in {path} cannot be made ready for a start. Make room on"
+            " its disk, or give the folder to InfluxDB's user; nothing is lost meanwhile.",
+            str(error),
+            code=EXIT_UNAVAILABLE,
+        ) from error
+    for segment in made:
+        print(f"a new segment: {segment}", file=sys.stderr)
 
 
 def while_it_runs(server: str, seconds: float) -> Callable[[float, str], None]:
