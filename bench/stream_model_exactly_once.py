@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -294,6 +295,8 @@ async def rounds(kafka: Kafka, made: Sequence[Message], count: int, quix: str) -
 
 async def main(options: argparse.Namespace, folder: Path) -> Figures:
     """All measurements, one after the other."""
+    if shutil.which("kcat") is None:
+        sys.exit("kcat is the limit beside it, and is not here: apt-get install kcat")
     quix = "" if options.without_quix else options.quix or quix_python(folder / "quix")
     figures: Figures = {"inputs": options.inputs, "machine": machine()}
     kafka = Kafka(folder, OTHERS)
