@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,17 +46,21 @@ class Running:
 
 
 class Heard:
-    """A subscription's handler; `enough` is set after so many values of each node."""
+    """A subscription's handler; `enough` is set after so many values of each node that count."""
 
-    def __init__(self, nodes: int, values: int) -> None:
+    def __init__(
+        self, nodes: int, values: int, counts: Callable[[ua.DataValue], bool] = lambda _: True
+    ) -> None:
         self.values: dict[str, list[ua.DataValue]] = {}
         self.enough = asyncio.Event()
         self._wanted = nodes, values
+        self._counts = counts
 
     def datachange_notification(self, node: Any, _value: object, data: Any) -> None:
         self.values.setdefault(node.nodeid.to_string(), []).append(data.monitored_item.Value)
         nodes, values = self._wanted
-        if sum(len(heard) >= values for heard in self.values.values()) >= nodes:
+        counted = [sum(map(self._counts, heard)) for heard in self.values.values()]
+        if sum(count >= values for count in counted) >= nodes:
             self.enough.set()
 
 
