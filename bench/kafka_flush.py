@@ -17,12 +17,16 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 from stream_cluster import Kafka, machine, service
 from stream_model_drain import messages
 from stream_model_exactly_once import JOB, OTHERS, Figures, drain, latency
+
+Variant = TypeVar("Variant")
 
 POLICIES = {
     "kernel": "",
@@ -56,28 +60,56 @@ async def one(kafka: Kafka, inputs: int) -> Figures:
     return {"latency": shown, "backlog": await drain(place, made, [service(place, JOB)])}
 
 
-async def main(options: argparse.Namespace, folder: Path) -> Figures:
-    """All policies, in turns."""
-    figures: Figures = {"machine": machine(), "fdatasync_ms": fdatasync_ms(folder)}
-    found: dict[str, list[Figures]] = {name: [] for name in POLICIES}
+async def in_turns(
+    options: argparse.Namespace,
+    folder: Path,
+    variants: Mapping[str, Variant],
+    measured: Callable[[Path, Variant, int], Awaitable[Figures]],
+) -> dict[str, list[Figures]]:
+    """Each variant in a folder of its own, all of them in each round."""
+    found: dict[str, list[Figures]] = {name: [] for name in variants}
     for number in range(options.rounds):
-        for name, settings in POLICIES.items():
+        for name, variant in variants.items():
             place = folder / f"{name}-{number}"
             place.mkdir()
-            kafka = Kafka(place, OTHERS, settings)
-            try:
-                found[name].append(await one(kafka, options.inputs))
-            finally:
-                kafka.kill()
-    return {**figures, **found}
+            found[name].append(await measured(place, variant, options.inputs))
+    return found
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+def command_line(
+    description: str | None,
+    inputs: int,
+    main: Callable[[argparse.Namespace, Path], Awaitable[Figures]],
+) -> None:
+    """Run a benchmark of brokers, and print its result."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--inputs", type=int, default=100_000)
+    parser.add_argument("--inputs", type=int, default=inputs)
     parser.add_argument("--folder", type=Path, default=None, help="where the logs go")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     asked = parser.parse_args()
+
+    async def run(scratch: Path) -> Figures:
+        return await main(asked, scratch)
+
     with tempfile.TemporaryDirectory(dir=asked.folder) as scratch:
-        print(json.dumps(asyncio.run(main(asked, Path(scratch))), indent=1))
+        print(json.dumps(asyncio.run(run(Path(scratch))), indent=1))
+
+
+async def measure(folder: Path, settings: str, inputs: int) -> Figures:
+    """One policy."""
+    kafka = Kafka(folder, OTHERS, settings)
+    try:
+        return await one(kafka, inputs)
+    finally:
+        kafka.kill()
+
+
+async def main(options: argparse.Namespace, folder: Path) -> Figures:
+    """All policies, in turns."""
+    figures: Figures = {"machine": machine(), "fdatasync_ms": fdatasync_ms(folder)}
+    return {**figures, **await in_turns(options, folder, POLICIES, measure)}
+
+
+if __name__ == "__main__":
+    command_line(__doc__, 100_000, main)

@@ -13,13 +13,9 @@ in a lab saves both another second (fieldline_lab.cds).
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
-import tempfile
 from pathlib import Path
 
-import structlog
-from kafka_flush import POLICIES, one
+from kafka_flush import POLICIES, command_line, in_turns, one
 from stream_cluster import Kafka, cpu_s, machine, peak_mb
 from stream_model_exactly_once import OTHERS, Figures
 
@@ -43,21 +39,8 @@ async def measured(folder: Path, java: tuple[str, ...], inputs: int) -> Figures:
 
 async def main(options: argparse.Namespace, folder: Path) -> Figures:
     """Both, in turns."""
-    found: dict[str, list[Figures]] = {name: [] for name in OPTIONS}
-    for number in range(options.rounds):
-        for name, java in OPTIONS.items():
-            place = folder / f"{name}-{number}"
-            place.mkdir()
-            found[name].append(await measured(place, java, options.inputs))
-    return {"machine": machine(), **found}
+    return {"machine": machine(), **await in_turns(options, folder, OPTIONS, measured)}
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--inputs", type=int, default=200_000)
-    parser.add_argument("--folder", type=Path, default=None, help="where the logs go")
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=asked.folder) as scratch:
-        print(json.dumps(asyncio.run(main(asked, Path(scratch))), indent=1))
+    command_line(__doc__, 200_000, main)
