@@ -66,6 +66,7 @@ def test_our_own_records_are_kept_and_show_nothing(feed: Feed) -> None:
 @pytest.mark.parametrize(
     ("time_ns", "reason"),
     [(0, "ancient"), (-(2**70), "ancient"), (2**70, "future"), (NOW + 10**13, "future")],
+    ids=["epoch", "far below", "far above", "in three hours"],
 )
 def test_absurd_times_are_counted_and_left_out(
     feed: Feed, registry: CollectorRegistry, time_ns: int, reason: str
