@@ -150,6 +150,24 @@ class Contract:
         ]
         assert await cluster.committed(second, 1) == [Read(0, None, b"in", headers)]
 
+    async def test_what_was_written_is_found_once_it_is_committed(self, cluster: Cluster) -> None:
+        topic = cluster.topics.outputs[0]
+        broker = await claimed(cluster)
+        try:
+
+            async def found(value: bytes) -> bool:
+                return await broker.has_written(2, topic, 0, lambda r: r.value == value)
+
+            await broker.send(2, {topic: [(b"k", b"%d" % n, FORMAT_HEADERS) for n in range(3)]})
+            assert not await found(b"1")
+            await broker.commit({2: 1})
+            await broker.claim(range(PARTITIONS))
+            assert await found(b"0")
+            assert await found(b"2")
+            assert not await found(b"3")
+        finally:
+            await broker.close()
+
     async def test_partitions_are_committed_each_for_itself(self, cluster: Cluster) -> None:
         topic = cluster.topics.outputs[0]
         broker = await claimed(cluster)

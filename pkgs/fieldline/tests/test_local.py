@@ -102,8 +102,8 @@ STRICT = (
     " with v1.38.0! If your configuration works with strict handling or you don't use environment"
     " variables it is safe to ignore this warning."
 )
-UNFIT = "The state of partition 0 does not fit the group's offset, so it is not used."
-UNFIT_CAUSE = "  cause: partition 0: the group's offset is 196; the changelog's next offset is 199"
+UNFIT = "The changelog of partition 0 is not one of this version's, so it is not used."
+UNFIT_CAUSE = "  cause: partition 0: the record at offset 196 has another format"
 
 
 @pytest.mark.parametrize(

@@ -149,8 +149,52 @@ def broken_ones() -> list[list[MemoryRecord]]:
     ]
 
 
-@pytest.mark.parametrize("number", range(6))
-def test_what_is_not_whole_is_refused(number: int) -> None:
-    with pytest.raises(ChangelogError, match="not whole") as error:
+@pytest.mark.parametrize("number", range(3))
+def test_what_is_not_whole_is_not_used(number: int) -> None:
+    restored = read(broken_ones()[number])
+    assert restored.broken
+    assert (restored.snapshots, restored.entries) == ({}, [])
+
+
+@pytest.mark.parametrize("number", range(3, 6))
+def test_what_is_not_ours_is_refused(number: int) -> None:
+    with pytest.raises(ChangelogError, match="not one of this version's") as error:
         read(broken_ones()[number])
     assert error.value.cause
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_what_is_written_after_what_was_not_whole_is_whole_again(number: int) -> None:
+    records = broken_ones()[number]
+    state = Parts()
+    state.records = list(records)
+    state.changelog = read(records).changelog
+    # Of the parts that were there, one is known again and the other is not.
+    state.parts = {b"a": b"again"}
+    state.changelog.save_all(state.parts)
+    for number in range(3):
+        state.step([(b"a", b"%d" % number)])
+    restored = read(state.records)
+    assert (restored.broken, parts_of(restored)) == ("", {b"a": b"again012"})
+
+
+def test_of_two_entries_with_one_number_the_later_one_counts() -> None:
+    """The first was of a transaction that a torn end had left open."""
+    state = Parts()
+    state.step([(b"a", b"1")])
+    kept = read(state.records).changelog
+    for _ in range(3):
+        state.step([(b"a", b"lost")])
+    state.parts, state.steps, state.changelog = {b"a": b"1"}, 1, kept
+    state.step([(b"a", b"2")])
+    restored = read(state.records)
+    assert (restored.position, parts_of(restored)) == ((2, 20), {b"a": b"12"})
+
+
+def test_the_newest_entry_tells_what_was_given_with_it() -> None:
+    state = Parts()
+    position = Position(1, 1)
+    state.write(state.changelog.add(position, b"", [], lambda _: b"", {"out": 7}))
+    assert (read(state.records).outputs, read(state.records).written_ms) == ({"out": 7}, 0)
+    state.write(state.changelog.add(position, b"", [], lambda _: b""))
+    assert read(state.records).outputs == {}

@@ -130,8 +130,8 @@ async def test_without_a_changelog_the_state_is_rebuilt_from_the_lookback() -> N
     assert out(log) == [7, 12]
 
 
-@pytest.mark.parametrize("offset", [2, 4, None])
-async def test_a_changelog_that_does_not_fit_is_refused_in_two_layers(offset: int | None) -> None:
+@pytest.mark.parametrize("offset", [2, None])
+async def test_a_group_that_has_lost_its_offset_goes_on_from_the_state(offset: int | None) -> None:
     log = MemoryLog(TOPICS)
     await put(log, 1, 2, 3)
     await drain(log)
@@ -139,31 +139,70 @@ async def test_a_changelog_that_does_not_fit_is_refused_in_two_layers(offset: in
     del log.offsets[0]
     if offset is not None:
         log.offsets[0] = offset
-    with pytest.raises(ServiceError) as error:
+    with capture_logs() as events:
         await drain(log)
-    # systemd does not start it again: no restart helps.
-    assert error.value.code == EXIT_CONFIGURATION
-    assert "set the group's offset to 3" in error.value.what_to_do
-    assert "delete the changelog's topic" in error.value.what_to_do
-    assert error.value.cause == (
-        f"partition 0: the group's offset is {offset}; the changelog's next offset is 3"
-    )
-    assert out(log) == [1, 3, 6]
-    log.offsets[0] = 3
-    await drain(log)
     assert out(log) == [1, 3, 6, 10]
+    (event,) = (e for e in events if e["log_level"] == "error")
+    assert "the group's offset is behind the state" in event["event"]
+    assert (event["committed"], event["next_offset"]) == (offset, 3)
 
 
-async def test_a_changelog_that_is_not_whole_is_refused() -> None:
+async def test_a_state_that_has_lost_its_end_takes_the_records_again() -> None:
+    log = MemoryLog(TOPICS)
+    await put(log, 1, 2)
+    await drain(log)
+    await put(log, 3)
+    await drain(log)
+    log.records["state"][0].pop()
+    await put(log, 4)
+    with capture_logs() as events:
+        assert (await drain(log)).rebuilt == 1
+    assert out(log) == [1, 3, 6, 10]
+    (event,) = (e for e in events if e["log_level"] == "error")
+    assert "the state is behind the group's offset" in event["event"]
+    assert (event["committed"], event["next_offset"]) == (3, 2)
+    await put(log, 5)
+    assert (await drain(log)).rebuilt == 0
+    assert out(log) == [1, 3, 6, 10, 15]
+
+
+async def test_outputs_that_are_gone_are_asked_for_again() -> None:
+    log = MemoryLog(TOPICS)
+    await put(log, 1, 2, at_ms=1000)
+    await put(log, 3, at_ms=5000)
+    await drain(log)
+    log.records["out"][0].pop()
+    asked = []
+
+    class Asked(Sums):
+        def give_again(self, records: Sequence[Record]) -> None:
+            asked.extend(record.offset for record in records)
+
+    broker = MemoryBroker(log)
+    engine = Engine(
+        broker, lambda _: Asked(), changelog="state", lookback_ms=0, observer=Seen(),
+        log=structlog.get_logger(),
+    )  # fmt: skip
+    await broker.open()
+    with capture_logs() as events:
+        await engine.round()
+    await broker.close()
+    assert asked == [0, 1, 2]
+    (event,) = (e for e in events if e["log_level"] == "error")
+    assert (event["partition"], event["topic"]) == (0, "out")
+
+
+async def test_a_changelog_that_is_not_ours_is_refused() -> None:
     log = MemoryLog(TOPICS)
     await put(log, 1)
     await drain(log)
     record = log.records["state"][0][0]
     log.records["state"][0][0] = record._replace(value=b"garbled")
-    with pytest.raises(ServiceError, match="does not fit") as error:
+    with pytest.raises(ServiceError, match="not one of this version's") as error:
         await drain(log)
+    # systemd does not start it again: no restart helps.
     assert error.value.code == EXIT_CONFIGURATION
-    assert "set the group's offset" not in error.value.what_to_do
+    assert "delete the changelog's topic" in error.value.what_to_do
 
 
 async def test_a_log_that_was_made_anew_is_read_from_its_beginning() -> None:

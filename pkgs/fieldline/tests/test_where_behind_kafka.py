@@ -29,7 +29,7 @@ def test_a_state_that_does_not_fit_is_told_on_its_own_host() -> None:
     plant = Plant(
         host="collector",
         here=LocalHost("collector", {"stream-model": state}),
-        words={"stream-model": failed("The state of partition 0 does not fit the group's offset")},
+        words={"stream-model": failed("The changelog of partition 0 is not one of this version's")},
         model=Told(problem="x", reach="refused"),
         store_unseen="elsewhere",
     )
@@ -37,7 +37,7 @@ def test_a_state_that_does_not_fit_is_told_on_its_own_host() -> None:
     group = plant.only()
     assert said(group) == ("stream-model", "collector", "refused-to-run")
     assert "exit code 78" in group.cause
-    assert "The state of partition 0 does not fit" in group.cause
+    assert "The changelog of partition 0 is not one of this version's" in group.cause
     assert "docs/recovery.md" in group.what_to_do
 
 

@@ -113,8 +113,8 @@ def test_the_last_error_stands_at_its_hop() -> None:
     assert errors(SITE, "opc", {"opc-server": failed("the end", 1)})["server opc"] == "the end"
     assert errors(SITE, "opc", {"deploy-guard": failed("the end", 1)}) == model
     # The later of two.
-    words = {"stream-model": failed("The state of partition 0 does not fit", 1)}
-    assert errors(SITE, "collector", words)["group stream-model"].startswith("The state")
+    words = {"stream-model": failed("The changelog of partition 0 is not one of this version's", 1)}
+    assert errors(SITE, "collector", words)["group stream-model"].startswith("The changelog")
     words = {"stream-model": failed("older", 60)}
     assert errors(SITE, "collector", words) == model
 

@@ -139,11 +139,16 @@ def influxdb(tmp_path: Path) -> Iterator[Influxdb]:
 
 @dataclass
 class Kafka:
-    """A running broker without topics."""
+    """A running broker without topics; folder: its own, with its data in `data`."""
 
     bootstrap: str
     port: int
     process: Process
+    folder: Path
+
+    def start_again(self) -> None:
+        """Start it once more, after its process has ended."""
+        self.process = _serve(self.folder, self.port)
 
 
 def start_kafka(folder: Path) -> Kafka:
@@ -169,16 +174,23 @@ def start_kafka(folder: Path) -> Kafka:
         "log.cleaner.backoff.ms": "100",
     }
     (folder / "server.properties").write_text("".join(f"{k}={v}\n" for k, v in properties.items()))
-    java = ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp"]
-    java.append(f"{part('kafka', 'libs/kafka_2.13-*.jar').parent}/*")
     identity = "MkU3OEVBNTcwNTJENDM2Qk"
     subprocess.run(
-        [*java, "kafka.tools.StorageTool", "format", "-t", identity, "-c", "server.properties"],
+        [*_java(), "kafka.tools.StorageTool", "format", "-t", identity, "-c", "server.properties"],
         cwd=folder,
         check=True,
         capture_output=True,
     )
-    process = Process([*java, "kafka.Kafka", "server.properties"], folder)
+    return Kafka(f"{DB}:{port}", port, _serve(folder, port), folder)
+
+
+def _java() -> list[str]:
+    jars = part("kafka", "libs/kafka_2.13-*.jar").parent
+    return ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*"]
+
+
+def _serve(folder: Path, port: int) -> Process:
+    process = Process([*_java(), "kafka.Kafka", "server.properties"], folder)
 
     def listening() -> bool:
         with socket.socket() as probe:
@@ -186,7 +198,7 @@ def start_kafka(folder: Path) -> Kafka:
             return probe.connect_ex((DB, port)) == 0
 
     process.wait_until(listening)
-    return Kafka(f"{DB}:{port}", port, process)
+    return process
 
 
 @pytest.fixture(scope="module")

@@ -95,10 +95,10 @@ class KafkaCluster:
                     found += [Read(r.partition, r.key, r.value, list(r.headers)) for r in records]
         return found
 
-    async def forget(self, partition: int, first: int) -> None:
+    async def forget(self, partition: int, first: int, topic: str = "") -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
         await admin.start()
-        place = TopicPartition(self.topics.input, partition)
+        place = TopicPartition(topic or self.topics.input, partition)
         await admin.delete_records({place: RecordsToDelete(first)})
         await admin.close()
 
@@ -197,6 +197,21 @@ class TestKafka(Contract):
             await first.commit({0: 1})
         await first.close()
         await second.close()
+
+    async def test_what_retention_has_removed_may_have_been_written(
+        self, cluster: KafkaCluster
+    ) -> None:
+        topic = cluster.topics.outputs[0]
+        broker = await claimed(cluster)
+        try:
+            await broker.send(0, {topic: [(b"k", b"%d" % n, []) for n in range(3)]})
+            await broker.commit({0: 1})
+            await broker.claim(range(PARTITIONS))
+            assert not await broker.has_written(0, topic, 0, lambda r: r.value == b"x")
+            await cluster.forget(0, 2, topic)
+            assert await broker.has_written(0, topic, 0, lambda r: r.value == b"x")
+        finally:
+            await broker.close()
 
     async def test_a_broker_that_was_silent_may_be_another_one(
         self, cluster: KafkaCluster, kafka: Any

@@ -25,7 +25,7 @@ EXAMPLES = """Examples:
   stream-model --site site.toml --bootstrap-servers kafka1:9092,kafka2:9092 --horizon 5min
 
 Several of them with the same --group share the partitions. Exit codes: 0 stopped, 69 cannot go on
-(systemd starts it again), 78 a setting or the site is wrong, or the stored state does not fit.
+(systemd starts it again), 78 a setting or the site is wrong, or another version's state is stored.
 """
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

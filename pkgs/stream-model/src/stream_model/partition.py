@@ -21,7 +21,7 @@ from stream_model import stored
 from stream_model.recompute import Recomputation
 from stream_model.repairs import Pace, Rest
 from stream_model.results import result_records
-from stream_model.step import Outcome, State, replay, step
+from stream_model.step import Outcome, State, give_again, replay, step
 from stream_model.work import Report, Work
 
 # A dead letter must not outgrow what the broker takes (1 MiB by default) by its own headers; such
@@ -91,15 +91,12 @@ class ModelProcessor(Processor[Report]):
     def rebuild(self, records: Sequence[Record], now_ns: int) -> None:
         """See `Processor.rebuild`."""
         del now_ns
-        values, kept = [], []
-        for record in records:
-            try:
-                values.append(decode_opc(record.value))
-                kept.append(record)
-            except MessageError:
-                continue
-        replay(self.state, values, kept)
+        replay(self.state, *_values(records))
         self.state.repairs.rebuilt(records[-1].offset + 1, records[-1].timestamp)
+
+    def give_again(self, records: Sequence[Record]) -> None:
+        """See `Processor.give_again`."""
+        give_again(self.state, *_values(records))
 
     def keys(self) -> Iterable[bytes]:
         """See `Processor.keys`."""
@@ -133,3 +130,15 @@ class ModelProcessor(Processor[Report]):
         if value is None and record.key is None:
             value = b""
         return record.key, value, headers
+
+
+def _values(records: Sequence[Record]) -> tuple[list[OpcValue], list[Record]]:
+    """The values of those records that have one, and these records."""
+    values, kept = [], []
+    for record in records:
+        try:
+            values.append(decode_opc(record.value))
+            kept.append(record)
+        except MessageError:
+            continue
+    return values, kept

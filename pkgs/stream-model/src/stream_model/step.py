@@ -36,7 +36,8 @@ class State:
 
     plan: what to compute; horizon_ns: how late a value may come for the windows; retention_ns: how
     late for a recomputation, after which its neighbours are gone from the log; windows: asset →
-    recent past; repairs: what is left to recompute; now_ms: the last record's own time.
+    recent past; repairs: what is left to recompute; now_ms: the last record's own time; again: the
+    windows of which the next step gives results again, whatever it takes.
     """
 
     plan: Plan
@@ -45,6 +46,7 @@ class State:
     windows: dict[str, Window] = field(default_factory=dict)
     repairs: Repairs = field(default_factory=Repairs)
     now_ms: int = 0
+    again: list[Window] = field(default_factory=list)
 
     def window(self, asset: str) -> Window | None:
         """The window of an asset, a new one if need be; None if it is not declared."""
@@ -102,7 +104,8 @@ def step(
         records: the one that each value was read from; only their offsets and own times matter.
     """
     outcome = Outcome()
-    touched = outcome.touched = _absorb(state, batch, records, outcome)
+    touched = outcome.touched = [*state.again, *_absorb(state, batch, records, outcome)]
+    state.again.clear()
     _compute(touched, outcome)
     for window in touched:
         window.settle()
@@ -120,6 +123,30 @@ def replay(state: State, batch: Sequence[OpcValue], records: Sequence[Record]) -
         for window in _absorb(state, (value,), (record,), outcome):
             window.count_as_given()
     return state
+
+
+def give_again(state: State, batch: Sequence[OpcValue], records: Sequence[Record]) -> None:
+    """Have the results that these values have changed given again: they may be lost.
+
+    The next step gives those that the window can give, a recomputation the others.
+
+    Args:
+        batch: values that the state knows; records: the one that each was read from.
+    """
+    for item, record in zip(batch, records, strict=True):
+        window = state.windows.get(item.asset)
+        if window is None:
+            continue
+        judged = judge(item, window.kind.variables, latest(record.timestamp))
+        if isinstance(judged, str):
+            continue
+        if item.time < window.limit:
+            _mark(state, window, item.time, record, Outcome())
+        else:
+            window.give_again(item.time)
+            if not window.touched:
+                window.touched = True
+                state.again.append(window)
 
 
 def _absorb(

@@ -275,6 +275,11 @@ class Window:
                     here = after
                 column.extend(values[high - 1 : high] * (count - here))
 
+    def give_again(self, start: int) -> None:
+        """Have the results of all ticks from this time on given again, with a higher revision."""
+        for group in range(len(self.pending)):
+            self._mark(group, start, None)
+
     def take_added(self) -> Added:
         """Variables, times and values of what was used since the last call, in that order."""
         added, self._added = self._added, []

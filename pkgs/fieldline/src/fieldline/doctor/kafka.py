@@ -121,8 +121,8 @@ def groups(broker: Broker, rate: float) -> Iterator[Finding]:
         if beyond:
             text = f"its offset lies beyond the end of the log, in partition {_listed(beyond)}"
             remedy = (
-                "The topic was made anew, or its end was lost: docs/recovery.md#the-stream-models"
-                "-state-does-not-fit."
+                "The topic was made anew, or its end was lost. The reader finds by itself where "
+                f"to go on: `journalctl -u {unit}` on its host, docs/recovery.md."
             )
             yield Finding(subject, "failed", text, remedy)
             continue

@@ -15,6 +15,7 @@ from fieldline.provision.influxdb import Secrets, check_influxdb, ensure_influxd
 from fieldline.provision.kafka_admin import KafkaAdmin, connect
 from fieldline.provision.report import Action, Waiting, show
 from fieldline.provision.topics import declared_topics, ensure_topics
+from fieldline.provision.transactions import end_hanging
 from fieldline.site import load_site
 
 app = typer.Typer(
@@ -37,7 +38,9 @@ def kafka(
 ) -> None:
     """Create the site's topics, opc.dead-letter and model.changelog, and configure them.
 
-    Another number of partitions than declared is refused, and then nothing is changed.
+    Another number of partitions than declared is refused, and then no topic is changed. A
+    transaction that was left open and that nobody will end, since Kafka's disk has lost what its
+    coordinator knew, is aborted: those who read committed records would wait for ever.
     """
     declared = declared_topics(load_site(site))
     seconds = duration_ns(timeout) / 1e9
@@ -45,7 +48,8 @@ def kafka(
     async def ensure() -> list[Action]:
         client = await connect(bootstrap_servers, seconds, Waiting("Kafka", seconds))
         try:
-            return await ensure_topics(KafkaAdmin(client), declared)
+            ended = await end_hanging(client)
+            return await ensure_topics(KafkaAdmin(client), declared) + ended
         finally:
             await client.close()
 

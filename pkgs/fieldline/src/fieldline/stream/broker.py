@@ -133,6 +133,21 @@ class Broker(Protocol):
         """All committed records of the changelog's partition of this number, some at a time.
 
         Claim it first: Kafka answers a commit before readers see all of it, and a claim waits.
+
+        Raises:
+            UnavailableError: behind them are records of a transaction that nobody ends any more;
+                whoever looks after Kafka must end it before anything is written.
+        """
+
+    async def has_written(
+        self, partition: int, topic: str, since_ms: int, wanted: Callable[[Record], bool]
+    ) -> bool:
+        """Whether a record is among the committed ones that an output has since a time.
+
+        True, too, where that cannot be told: retention has removed what there was then.
+
+        Args:
+            partition: of the input; as in `send`, it stands for one of the topic's.
         """
 
     async def ends(self, partition: int) -> tuple[int, int]:

@@ -9,14 +9,15 @@ together. So a byte of change costs at most about one more byte of snapshot, and
 about twice the state's size.
 
 Reading back checks that what is there is whole: the entries from the oldest one needed to the
-newest are all there, each snapshot has all its pieces, and the offset in the newest entry is the
-group's (the engine compares that).
+newest are all there, and each snapshot has all its pieces. What is not, since a disk has lost some
+of it, is not used: `Restored.broken` says why. What no service of ours can have written is refused.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -39,7 +40,8 @@ class _Entry(msgspec.Struct, array_like=True, gc=False):
     """The changes of one step.
 
     oldest: the sequence number of the oldest entry that is still needed. next_offset: of the next
-    input record; timestamp_ms: the record's own time of the last one taken.
+    input record; timestamp_ms: the record's own time of the last one taken. outputs: topic → a sum
+    of the last record that the step gave for it.
     """
 
     sequence: int
@@ -48,6 +50,7 @@ class _Entry(msgspec.Struct, array_like=True, gc=False):
     timestamp_ms: int
     context: bytes
     changes: list[Change]
+    outputs: dict[str, int] = {}
 
 
 class _Piece(msgspec.Struct, array_like=True, gc=False):
@@ -65,6 +68,10 @@ _decode_piece = msgspec.msgpack.Decoder(_Piece).decode
 
 class ChangelogError(FieldlineError):
     """The changelog cannot be what a service of ours has written."""
+
+
+class _BrokenError(Exception):
+    """Something is missing of what a service of ours has written."""
 
 
 class _Live(NamedTuple):
@@ -86,14 +93,19 @@ class Position(NamedTuple):
 class Restored:
     """A changelog as it was read back.
 
-    position: None if nothing was ever written. snapshots: key → part. entries: context and
-    changes of each entry since, oldest first, without what is in a snapshot already.
+    position: None if no entry is there. snapshots: key → part. entries: context and changes of
+    each entry since, oldest first, without what is in a snapshot already. outputs: of the newest
+    entry, topic → the sum of the last record given for it; written_ms: when that entry came.
+    broken: why it is not whole, "" if it is; there are no snapshots and entries then.
     """
 
     changelog: Changelog
     position: Position | None = None
     snapshots: dict[bytes, bytes] = field(default_factory=dict)
     entries: list[tuple[bytes, list[Change]]] = field(default_factory=list)
+    outputs: Mapping[str, int] = field(default_factory=dict)
+    written_ms: int = 0
+    broken: str = ""
 
 
 class Changelog:
@@ -128,17 +140,30 @@ class Changelog:
         self._unsaved, self._saved = unsaved, saved
         self._saved_bytes = sum(size for size, _ in saved.values())
 
+    def begin_anew(self, sequence: int, slots: int, pieces: Mapping[bytes, int]) -> None:
+        """Go on after what cannot be used: nothing of it is needed any more.
+
+        Args:
+            sequence: of the next entry; slots: that are taken; pieces: key → of its snapshot.
+        """
+        self._sequence = sequence
+        self._slots, self._free = slots, list(range(slots))
+        self._saved = {key: (0, count) for key, count in pieces.items()}
+        self._unwanted = list(pieces)
+
     def add(
         self,
         position: Position,
         context: bytes,
         changes: Sequence[Change],
         snapshot: Callable[[bytes], bytes],
+        outputs: Mapping[str, int] | None = None,
     ) -> list[Output]:
         """The records for one step: its entry, and the snapshots that are due.
 
         Args:
             snapshot: gives a part as it is after the step.
+            outputs: topic → `output_sum` of the last record that the step gives for it.
         """
         sequence = self._sequence
         self._sequence += 1
@@ -156,7 +181,7 @@ class Changelog:
             self._live_bytes -= gone.size
             self._free.append(gone.slot)
         oldest = self._live[0].sequence
-        entry = _Entry(sequence, oldest, *position, context, list(changes))
+        entry = _Entry(sequence, oldest, *position, context, list(changes), dict(outputs or {}))
         records: list[Output] = [(_slot_key(slot), _encode(entry), FORMAT_HEADERS)]
         for key in self._unwanted:
             records += self._forget(key)
@@ -173,8 +198,10 @@ class Changelog:
 
     def save_all(self, keys: Iterable[bytes]) -> None:
         """Have all these parts written whole with the next entry: they are in no entry."""
-        for key in keys:
-            self._unsaved.setdefault(key, -1)
+        whole = dict.fromkeys(keys, -1)
+        self._unwanted = [key for key in self._unwanted if key not in whole]
+        # In front of the others: `add` takes them in order of these numbers.
+        self._unsaved = whole | {k: n for k, n in self._unsaved.items() if k not in whole}
 
     def drop(self, key: bytes) -> None:
         """Have a part removed with the next entry."""
@@ -207,6 +234,11 @@ class Changelog:
         return [(_piece_key(number, key), None, FORMAT_HEADERS) for number in range(pieces)]
 
 
+def output_sum(key: bytes | None, value: bytes | None) -> int:
+    """What tells an output record from the others around it, 32 bits."""
+    return zlib.crc32(value or b"", zlib.crc32(key or b""))
+
+
 def _slot_key(slot: int) -> bytes:
     return _ENTRY + slot.to_bytes(4, "big")
 
@@ -219,7 +251,8 @@ class Reader:
     """Reads a partition of a changelog, compacted or not, from its beginning to its end."""
 
     def __init__(self) -> None:
-        self._latest: dict[bytes, bytes] = {}
+        # In the order of the log: what was written last comes last.
+        self._latest: dict[bytes, tuple[bytes, int]] = {}
 
     def add(self, records: Iterable[Record]) -> None:
         """Take the next records.
@@ -230,73 +263,109 @@ class Reader:
         latest = self._latest
         for record in records:
             key = record.key or b""
+            latest.pop(key, None)
             if record.value is None:
-                latest.pop(key, None)
-            elif (FORMAT_HEADER, FORMAT) in record.headers:
-                latest[key] = record.value
-            else:
-                raise _broken(f"the record at offset {record.offset} has another format")
+                continue
+            if (FORMAT_HEADER, FORMAT) not in record.headers:
+                raise _foreign(f"the record at offset {record.offset} has another format")
+            latest[key] = record.value, record.timestamp
 
     def end(self) -> Restored:
         """What was read, once all of it was.
 
         Raises:
-            ChangelogError: it is not whole.
+            ChangelogError: no service of ours can have written that.
         """
-        entries: dict[int, tuple[int, _Entry, int]] = {}
-        pieces: dict[bytes, dict[int, _Piece]] = {}
+        read = _Read()
         try:
-            for key, value in self._latest.items():
+            for key, (value, time_ms) in self._latest.items():
                 if key[:1] == _ENTRY:
-                    entry = _decode_entry(value)
+                    read.newest, read.written_ms = _decode_entry(value), time_ms
                     slot = int.from_bytes(key[1:], "big")
-                    entries[entry.sequence] = (slot, entry, len(value))
+                    read.slots = max(read.slots, slot + 1)
+                    # After a torn end a sequence number may be there twice: the later one counts.
+                    read.entries[read.newest.sequence] = (slot, read.newest, len(value))
                 elif key[:1] == _SNAPSHOT:
                     number = int.from_bytes(key[1:3], "big")
-                    pieces.setdefault(key[3:], {})[number] = _decode_piece(value)
+                    read.pieces.setdefault(key[3:], {})[number] = _decode_piece(value)
                 else:
-                    raise _broken(f"a record has the key {key[:40]!r}")
+                    raise _foreign(f"a record has the key {key[:40]!r}")
         except msgspec.DecodeError as error:
-            raise _broken(str(error)) from error
-        return _assemble(entries, pieces)
+            raise _foreign(str(error)) from error
+        return read.assemble()
 
 
-def _assemble(
-    entries: dict[int, tuple[int, _Entry, int]], pieces: dict[bytes, dict[int, _Piece]]
-) -> Restored:
-    restored = Restored(Changelog())
-    if not entries:
-        if pieces:
-            raise _broken("it has snapshots and no entry")
+@dataclass(slots=True)
+class _Read:
+    """The latest record of each key.
+
+    newest: the entry that was written last, and when; slots: that are taken.
+    """
+
+    entries: dict[int, tuple[int, _Entry, int]] = field(default_factory=dict)
+    pieces: dict[bytes, dict[int, _Piece]] = field(default_factory=dict)
+    newest: _Entry | None = None
+    written_ms: int = 0
+    slots: int = 0
+
+    def assemble(self) -> Restored:
+        """The state, or why it cannot be used."""
+        restored = Restored(Changelog())
+        newest = self.newest
+        if newest is not None:
+            restored.position = Position(newest.next_offset, newest.timestamp_ms)
+        try:
+            if newest is not None:
+                self._fill(restored, newest)
+            elif self.pieces:
+                raise _BrokenError("it has snapshots and no entry")
+        except _BrokenError as error:
+            # Above all that are there, those of snapshots too.
+            highest = max(
+                [
+                    *self.entries,
+                    *(p.sequence for found in self.pieces.values() for p in found.values()),
+                ]
+            )
+            pieces = {key: max(found) + 1 for key, found in self.pieces.items()}
+            changelog = Changelog()
+            changelog.begin_anew(highest + 1, self.slots, pieces)
+            return Restored(changelog, restored.position, broken=str(error))
         return restored
-    newest = entries[max(entries)][1]
-    restored.position = Position(newest.next_offset, newest.timestamp_ms)
-    saved: dict[bytes, tuple[int, int]] = {}
-    included: dict[bytes, int] = {}
-    for key, found in pieces.items():
-        first = found.get(0)
-        parts = [] if first is None else [found.get(number) for number in range(first.pieces)]
-        whole = [part.data for part in parts if part and first and part.sequence == first.sequence]
-        if first is None or len(whole) != first.pieces or first.sequence > newest.sequence:
-            raise _broken(f"the snapshot of {key[:80]!r} is not whole")
-        restored.snapshots[key] = data = b"".join(whole)
-        included[key] = first.sequence
-        saved[key] = (len(data), max(found) + 1)
-    live: list[_Live] = []
-    unsaved: dict[bytes, int] = {}
-    for sequence in range(newest.oldest, newest.sequence + 1):
-        if sequence not in entries:
-            raise _broken(f"entry {sequence} of {newest.oldest} to {newest.sequence} is missing")
-        slot, entry, size = entries[sequence]
-        live.append(_Live(sequence, slot, size))
-        changes = [change for change in entry.changes if included.get(change[0], -1) < sequence]
-        for key, _ in changes:
-            unsaved.setdefault(key, sequence)
-        restored.entries.append((entry.context, changes))
-    slots = max(slot for slot, _, _ in entries.values()) + 1
-    restored.changelog.resume(live, slots, unsaved, saved)
-    return restored
+
+    def _fill(self, restored: Restored, newest: _Entry) -> None:
+        """Take all that is there up to the newest entry.
+
+        Raises:
+            _BrokenError: something is missing.
+        """
+        restored.outputs, restored.written_ms = newest.outputs, self.written_ms
+        saved: dict[bytes, tuple[int, int]] = {}
+        included: dict[bytes, int] = {}
+        for key, found in self.pieces.items():
+            first = found.get(0)
+            parts = [] if first is None else [found.get(number) for number in range(first.pieces)]
+            whole = [p.data for p in parts if p and first and p.sequence == first.sequence]
+            if first is None or len(whole) != first.pieces or first.sequence > newest.sequence:
+                raise _BrokenError(f"the snapshot of {key[:80]!r} is not whole")
+            restored.snapshots[key] = data = b"".join(whole)
+            included[key] = first.sequence
+            saved[key] = (len(data), max(found) + 1)
+        live: list[_Live] = []
+        unsaved: dict[bytes, int] = {}
+        for sequence in range(newest.oldest, newest.sequence + 1):
+            if sequence not in self.entries:
+                raise _BrokenError(
+                    f"entry {sequence} of {newest.oldest} to {newest.sequence} is missing"
+                )
+            slot, entry, size = self.entries[sequence]
+            live.append(_Live(sequence, slot, size))
+            changes = [c for c in entry.changes if included.get(c[0], -1) < sequence]
+            for key, _ in changes:
+                unsaved.setdefault(key, sequence)
+            restored.entries.append((entry.context, changes))
+        restored.changelog.resume(live, self.slots, unsaved, saved)
 
 
-def _broken(cause: str) -> ChangelogError:
-    return ChangelogError("The changelog is not whole.", cause)
+def _foreign(cause: str) -> ChangelogError:
+    return ChangelogError("The changelog is not one of this version's.", cause)

@@ -2,8 +2,8 @@
 
 State lives in memory, per partition, and in the changelog. When a partition is assigned, the
 engine claims it, which fences whoever wrote for it before; only then it reads the group's offset
-and the changelog, which must fit each other. Whatever fails, the session ends and its state with
-it: the next one begins with what is committed.
+and the changelog. Whatever fails, the session ends and its state with it: the next one begins with
+what is committed.
 
 The first start of a service that had no changelog (or whose changelog was removed on purpose)
 rebuilds the state from the log: from `lookback` before the group's offset, without giving the
@@ -25,7 +25,7 @@ from typing import Generic
 import structlog
 
 from fieldline.stream.broker import Broker, MovedError, Record, UnavailableError
-from fieldline.stream.changelog import Changelog, Position
+from fieldline.stream.changelog import Changelog, Position, output_sum
 from fieldline.stream.processor import Processor, Range, Stepped, W
 from fieldline.stream.rereading import Pieces, reread
 from fieldline.stream.takeover import Takeover
@@ -220,6 +220,7 @@ class Engine(Generic[W]):
             stepped.context,
             stepped.changes,
             partition.processor.snapshot,
+            {t: output_sum(*given[-1][:2]) for t, given in stepped.outputs.items() if given},
         )
         await self._broker.send(number, {**stepped.outputs, self._changelog: entry})
 

@@ -160,14 +160,43 @@ class KafkaBroker:
 
     async def changelog(self, partition: int) -> AsyncGenerator[Sequence[Record], None]:
         """See `Broker.changelog`."""
+        tp = TopicPartition(self._topics.changelog, partition)
+        restorer = await self._restoring(tp)
+        start, end = await self._range(restorer, tp)
+        async for records in self._between(restorer, tp, start, end):
+            yield records
+        whole = restorer.highwater(tp)
+        if whole is not None and whole > end:
+            raise UnavailableError(
+                f"Topic {tp.topic} has the open transaction of a writer that is gone. Waiting "
+                "until it is ended; kafka-provision does that (systemctl status kafka-provision "
+                "on Kafka's host).",
+                f"partition {partition}: offsets {end} to {whole} are neither committed nor "
+                "aborted, though no other writer is left",
+            )
+
+    async def has_written(
+        self, partition: int, topic: str, since_ms: int, wanted: Callable[[Record], bool]
+    ) -> bool:
+        """See `Broker.has_written`."""
+        count = len(await self._ask(self._transaction(partition).producer.partitions_for(topic)))
+        tp = TopicPartition(topic, partition % count)
+        restorer = await self._restoring(tp)
+        found = await self._ask(restorer.offsets_for_times({tp: since_ms}))
+        first, end = await self._range(restorer, tp)
+        start = end if found[tp] is None else found[tp].offset
+        async for records in self._between(restorer, tp, start, end):
+            if any(map(wanted, records)):
+                return True
+        return 0 < first == start
+
+    async def _restoring(self, tp: TopicPartition) -> AIOKafkaConsumer:
+        """The consumer that reads this partition for a takeover, and nothing else."""
         if self._restorer is None:
             self._restorer = self._reader(max_partition_fetch_bytes=_RESTORE_FETCH_BYTES)
             await self._ask(self._restorer.start())
-        tp = TopicPartition(self._topics.changelog, partition)
         self._restorer.assign([tp])
-        start, end = await self._range(self._restorer, tp)
-        async for records in self._between(self._restorer, tp, start, end):
-            yield records
+        return self._restorer
 
     def _reader(self, **options: int) -> AIOKafkaConsumer:
         """A consumer that is no member of the group."""

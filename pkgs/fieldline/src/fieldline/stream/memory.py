@@ -252,6 +252,19 @@ class MemoryBroker:
         for start in range(0, len(records), _CHUNK):
             yield records[start : start + _CHUNK]
 
+    async def has_written(
+        self,
+        partition: int,
+        topic: str,
+        since_ms: int,
+        wanted: Callable[[MemoryRecord], bool],
+    ) -> bool:
+        """See `Broker.has_written`."""
+        self._check()
+        del since_ms
+        partitions = self._log.records[topic]
+        return any(map(wanted, _committed(partitions[partition % len(partitions)])))
+
     async def ends(self, partition: int) -> tuple[int, int]:
         """See `Broker.ends`."""
         self._check(partition)

@@ -88,6 +88,13 @@ class Processor(Protocol[W]):
     def rebuild(self, records: Sequence[Record], now_ns: int) -> None:
         """Take records whose outputs were given before there was a changelog."""
 
+    def give_again(self, records: Sequence[Record]) -> None:
+        """Have the outputs of records that were taken given again with the next step.
+
+        They may be lost. Whatever tells an output from the one before it (a revision) is higher
+        then. Before the next step the whole state is stored.
+        """
+
     def keys(self) -> Iterable[bytes]:
         """The keys of all parts of the state."""
 

@@ -5,14 +5,19 @@ What is found is one of these:
 | changelog | group's offset | what is done |
 |---|---|---|
 | empty | none | a first start: from the beginning of the log, with an empty state |
-| empty | there is one | the state is rebuilt from the log, from `lookback` before the offset |
+| empty, or not whole | there is one | the state is rebuilt from `lookback` before it on |
 | next offset equal | the same | the state is the changelog's |
-| anything else | | refused: a person must say which of the two holds |
+| next offset higher | lower, or none | the group's offset is lost: the state says where to go on |
+| next offset lower | higher | the changelog has lost its end: what lies between is taken again |
+
+State, offset and outputs leave in one transaction, so that only a disk, or a hand, parts them. What
+is lost of one is made good from the others: whenever something does not fit, and whenever the last
+output is not in its topic, the outputs of the last records are given again, with a higher revision.
 
 The log itself may have lost records: at its beginning, by retention, or at its end, with the disk
 or with the topic; it may have grown again since, so that other records are where those were that
 were taken. In the first case the work goes on at the beginning, in the second at the first record
-that came later than the last one taken; both are reported.
+that came later than the last one taken. All of it is reported.
 """
 
 from __future__ import annotations
@@ -25,10 +30,19 @@ from typing import Generic
 import structlog
 
 from fieldline.service import EXIT_CONFIGURATION, ServiceError
-from fieldline.stream.broker import Broker
-from fieldline.stream.changelog import Changelog, ChangelogError, Position, Reader, Restored
+from fieldline.stream.broker import Broker, Record
+from fieldline.stream.changelog import (
+    Changelog,
+    ChangelogError,
+    Position,
+    Reader,
+    Restored,
+    output_sum,
+)
 from fieldline.stream.processor import Processor, W
 
+# An output is looked for from so long before its changelog's record: both are written at once.
+_ALONGSIDE_MS = 1_000
 # The median time of so many records before the group's offset stands for "then": single records
 # may bear any time.
 _SAMPLE = 200
@@ -36,15 +50,17 @@ _SAMPLE = 200
 
 @dataclass(slots=True)
 class Taken(Generic[W]):
-    """A partition's state; rebuilt: records read again for it; lost: records gone unread.
+    """A partition's state.
 
-    timestamp_ms: the record's own time of the last one taken, 0 if it is not known.
+    timestamp_ms: the record's own time of the last one taken, 0 if it is not known. start: from
+    where on records were taken again; rebuilt: how many; lost: records gone unread.
     """
 
     processor: Processor[W]
     changelog: Changelog
     next_offset: int
     timestamp_ms: int = 0
+    start: int = 0
     rebuilt: int = 0
     lost: int = 0
 
@@ -78,51 +94,149 @@ class Takeover(Generic[W]):
         Args:
             committed: the group's offset.
         Raises:
-            ServiceError: changelog and offset do not fit; exit code 78, since no restart helps.
+            ServiceError: the changelog is not one of ours; exit code 78, since no restart helps.
             MovedError: the partition is not assigned any more.
         """
+        restored = await self._read(number)
+        first, end = log = await self._broker.ends(number)
+        processor, position = self._make(number), restored.position
+        taken = Taken(processor, restored.changelog, first)
+        if restored.broken:
+            await self._begin_anew(number, taken, log, committed, restored)
+        elif position is None:
+            if committed is not None:
+                await self._without(number, taken, log, Position(committed, 0))
+        else:
+            self._load(processor, restored)
+            taken.next_offset, taken.timestamp_ms = position
+            self._log.info(
+                "state is restored from the changelog",
+                partition=number,
+                next_offset=position.next_offset,
+                parts=len(restored.snapshots),
+                entries=len(restored.entries),
+            )
+            if self._behind(number, taken, log):
+                pass
+            elif position.next_offset > end or not await self.holds(number, *position):
+                await self._cut(number, taken, log, position)
+            elif committed is None or committed < position.next_offset:
+                self._log.error(
+                    "the group's offset is behind the state: it was lost, or set by hand. Going on "
+                    "from the state",
+                    partition=number,
+                    committed=committed,
+                    next_offset=position.next_offset,
+                )
+            elif committed > position.next_offset:
+                await self._catch_up(number, taken, min(committed, end), committed)
+                return taken
+            await self._check_outputs(number, taken, restored)
+        return taken
+
+    async def _read(self, number: int) -> Restored:
         reader = Reader()
         try:
             async for records in self._broker.changelog(number):
                 reader.add(records)
                 self._on_progress()
-            restored = reader.end()
+            return reader.end()
         except ChangelogError as error:
-            raise _unfit(number, committed, error.cause) from error
-        found = None if restored.position is None else restored.position.next_offset
-        if found is not None and found != committed:
-            raise _unfit(number, committed, f"the changelog's next offset is {found}", found)
-        processor = self._make(number)
-        first, end = await self._broker.ends(number)
-        if committed is None:
-            return Taken(processor, restored.changelog, first)
-        if restored.position is not None:
-            self._load(processor, restored)
-            self._log.info(
-                "state is restored from the changelog",
-                partition=number,
-                next_offset=committed,
-                parts=len(restored.snapshots),
-                entries=len(restored.entries),
-            )
-        taken = Taken(processor, restored.changelog, committed)
-        if restored.position is not None:
-            taken.timestamp_ms = restored.position.timestamp_ms
-        if committed > end or not await self.holds(number, committed, taken.timestamp_ms):
-            await self._cut(number, taken, (first, end), restored.position)
-        elif committed < first:
-            taken.lost, taken.next_offset = first - committed, first
+            raise _foreign(number, error.cause) from error
+
+    async def _without(
+        self, number: int, taken: Taken[W], log: tuple[int, int], position: Position
+    ) -> None:
+        """Bring up a state of which there is no changelog; the position's time may be 0."""
+        first, end = log
+        taken.next_offset = position.next_offset
+        if position.next_offset > end:
+            await self._cut(number, taken, log, position)
+        if not self._behind(number, taken, log):
+            await self._rebuild(number, taken, first)
+            taken.changelog.save_all(taken.processor.keys())
+
+    def _behind(self, number: int, taken: Taken[W], log: tuple[int, int]) -> bool:
+        """Whether retention has removed what was to be read next; it then goes on after it."""
+        first, _end = log
+        if taken.next_offset >= first:
+            return False
+        taken.lost = first - taken.next_offset
+        self._log.error(
+            "records lost: retention removed them before they were read; raise the topic's "
+            "retention or repair the reader sooner",
+            partition=number,
+            first_lost=taken.next_offset,
+            records=taken.lost,
+        )
+        taken.next_offset = first
+        return True
+
+    async def _begin_anew(
+        self,
+        number: int,
+        taken: Taken[W],
+        log: tuple[int, int],
+        committed: int | None,
+        restored: Restored,
+    ) -> None:
+        """Bring up a state whose changelog has lost a part of it."""
+        position = restored.position or Position(log[1], 0)
+        if committed is not None:
+            position = position._replace(next_offset=committed)
+        self._log.error(
+            "the state's changelog is not whole, so it is not used: its disk has lost a part. The "
+            "state is rebuilt from the log, and the last outputs are given again",
+            partition=number,
+            committed=committed,
+            next_offset=position.next_offset,
+            cause=restored.broken,
+        )
+        await self._without(number, taken, log, position)
+        await self._give_again(number, taken, taken.start)
+
+    async def _catch_up(self, number: int, taken: Taken[W], end: int, committed: int) -> None:
+        """Bring a state that has lost its end up to an offset."""
+        self._log.error(
+            "the state is behind the group's offset: its changelog has lost its end, or the offset "
+            "was set by hand. What lies between is taken again, and its outputs are given again",
+            partition=number,
+            committed=committed,
+            next_offset=taken.next_offset,
+        )
+        taken.start, taken.next_offset = taken.next_offset, end
+        await self._replay(number, taken)
+        taken.timestamp_ms = await self._before(number, end) or 0
+        await self._give_again(number, taken, taken.start)
+
+    async def _check_outputs(self, number: int, taken: Taken[W], restored: Restored) -> None:
+        """See that the last outputs are there; have the last ones given again if they are not."""
+        written_ms = restored.written_ms
+        for topic, wanted in restored.outputs.items():
+
+            def is_it(record: Record, wanted: int = wanted) -> bool:
+                return output_sum(record.key, record.value) == wanted
+
+            if await self._broker.has_written(number, topic, written_ms - _ALONGSIDE_MS, is_it):
+                continue
             self._log.error(
-                "records lost: retention removed them before they were read; raise the topic's "
-                "retention or repair the reader sooner",
+                "the last outputs are not in their topic: its disk has lost them, or it was made "
+                "anew. Those of the last records are given again",
                 partition=number,
-                first_lost=committed,
-                records=taken.lost,
+                topic=topic,
             )
-        elif restored.position is None:
-            taken.rebuilt = await self._rebuild(number, processor, first, committed)
-            restored.changelog.save_all(processor.keys())
-        return taken
+            then = max(0, written_ms - self._lookback_ms)
+            start = await self._broker.offset_at(number, then)
+            await self._give_again(number, taken, taken.next_offset if start is None else start)
+            return
+
+    async def _give_again(self, number: int, taken: Taken[W], start: int) -> None:
+        """Have the outputs of the records from an offset on given again."""
+        async for records in self._broker.read(number, start, taken.next_offset):
+            taken.processor.give_again(records)
+            self._on_progress()
+        # The revisions that are given by that are in no entry.
+        taken.changelog.save_all(taken.processor.keys())
 
     async def holds(self, number: int, next_offset: int, timestamp_ms: int) -> bool:
         """Whether the log still has the last record taken; True where that can't be told.
@@ -155,7 +269,7 @@ class Takeover(Generic[W]):
             processor.apply(context, changes)
 
     async def _cut(
-        self, number: int, taken: Taken[W], log: tuple[int, int], position: Position | None
+        self, number: int, taken: Taken[W], log: tuple[int, int], position: Position
     ) -> None:
         """Go on in a log that has not the last record taken.
 
@@ -165,7 +279,7 @@ class Takeover(Generic[W]):
         """
         committed = taken.next_offset
         taken.next_offset, end = log
-        if position is not None:
+        if position.timestamp_ms:
             later = await self._broker.offset_at(number, position.timestamp_ms)
             taken.next_offset = end if later is None else later
             taken.timestamp_ms = await self._before(number, taken.next_offset) or 0
@@ -178,48 +292,38 @@ class Takeover(Generic[W]):
             next_offset=taken.next_offset,
         )
 
-    async def _rebuild(
-        self, number: int, processor: Processor[W], first: int, committed: int
-    ) -> int:
-        """Take the records before the offset again; gives how many."""
+    async def _rebuild(self, number: int, taken: Taken[W], first: int) -> None:
+        """Take the records of the lookback before the next offset again."""
+        end = taken.next_offset
         sample = [
             record.timestamp
-            async for records in self._broker.read(
-                number, max(first, committed - _SAMPLE), committed
-            )
+            async for records in self._broker.read(number, max(first, end - _SAMPLE), end)
             for record in records
         ]
         then = int(statistics.median(sample)) if sample else self._clock() // 10**6
         start = await self._broker.offset_at(number, max(0, then - self._lookback_ms))
-        start = committed if start is None else max(first, min(start, committed))
+        taken.start = end if start is None else max(first, min(start, end))
         self._log.info(
-            "state is rebuilt from the log", partition=number, start=start, committed=committed
+            "state is rebuilt from the log", partition=number, start=taken.start, committed=end
         )
-        count = 0
+        await self._replay(number, taken)
+
+    async def _replay(self, number: int, taken: Taken[W]) -> None:
+        """Take the records from `start` on again, up to the next offset."""
         now = self._clock()
-        async for records in self._broker.read(number, start, committed):
-            processor.rebuild(records, now)
-            count += len(records)
+        async for records in self._broker.read(number, taken.start, taken.next_offset):
+            taken.processor.rebuild(records, now)
+            taken.rebuilt += len(records)
             self._on_progress()
-        return count
 
 
-def _unfit(
-    number: int, committed: int | None, cause: str, found: int | None = None
-) -> ServiceError:
-    """The refusal, with the two ways on."""
-    remedy = (
-        f"set the group's offset to {found}, the changelog's "
-        f"(kafka-consumer-groups.sh --reset-offsets --to-offset {found} for this partition of the "
-        "input; what is given again then has the same times and values); or "
-        if found is not None
-        else ""
-    )
+def _foreign(number: int, cause: str) -> ServiceError:
+    """The refusal of a changelog that no service of this version has written."""
     return ServiceError(
-        f"The state of partition {number} does not fit the group's offset, so it is not used. "
-        f"With the service stopped on all hosts, {remedy}have the state rebuilt from the log: "
-        "delete the changelog's topic (kafka-topics.sh --delete) and start kafka-provision. "
-        "docs/recovery.md says more.",
-        f"partition {number}: the group's offset is {committed}; {cause}",
+        f"The changelog of partition {number} is not one of this version's, so it is not used. "
+        "Start the version that wrote it; or, with the service stopped on all hosts, have the "
+        "state rebuilt from the log: delete the changelog's topic (kafka-topics.sh --delete) and "
+        "start kafka-provision. docs/recovery.md says more.",
+        f"partition {number}: {cause}",
         code=EXIT_CONFIGURATION,
     )
