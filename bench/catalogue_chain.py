@@ -9,7 +9,7 @@ _ABOUT = (
     "demonstration plant, and plants of ten variables at 1 Hz per asset, two models over three of "
     "them each. Each size is a lab of its own that begins without data; a minute is measured after "
     "20 s. Latency is from the source time to the first answer of InfluxDB that has the value, of "
-    "up to 100 series, asked over and over (`poll_ms` is the time between two questions, and part "
+    "up to 20 series, asked over and over (`poll_ms` is the time between two questions, and part "
     "of it). Beside it the demonstration plant with Telegraf's own flush interval. CPU is that of "
     "each unit's control group, memory its proportional set size. `fieldline verify` counts what "
     "is lost or doubled. InfluxDB's bytes are of its files after their compaction; of a series it "
