@@ -165,6 +165,7 @@ class Contract:
             assert await found(b"0")
             assert await found(b"2")
             assert not await found(b"3")
+            assert await broker.has_written(2, "another", 0, lambda r: r.value == b"3")
         finally:
             await broker.close()
 

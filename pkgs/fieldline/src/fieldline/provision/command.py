@@ -38,7 +38,7 @@ def kafka(
 ) -> None:
     """Create the site's topics, opc.dead-letter and model.changelog, and configure them.
 
-    Another number of partitions than declared is refused, and then no topic is changed. A
+    Another number of partitions than declared is refused, and then nothing is changed. A
     transaction that was left open and that nobody will end, since Kafka's disk has lost what its
     coordinator knew, is aborted: those who read committed records would wait for ever.
     """
@@ -48,8 +48,8 @@ def kafka(
     async def ensure() -> list[Action]:
         client = await connect(bootstrap_servers, seconds, Waiting("Kafka", seconds))
         try:
-            ended = await end_hanging(client)
-            return await ensure_topics(KafkaAdmin(client), declared) + ended
+            topics = await ensure_topics(KafkaAdmin(client), declared)
+            return topics + await end_hanging(client)
         finally:
             await client.close()
 

@@ -144,7 +144,8 @@ class Broker(Protocol):
     ) -> bool:
         """Whether a record is among the committed ones that an output has since a time.
 
-        True, too, where that cannot be told: retention has removed what there was then.
+        True, too, where that cannot be told: retention has removed what there was then, or the
+        service does not write to this topic any more.
 
         Args:
             partition: of the input; as in `send`, it stands for one of the topic's.

@@ -179,6 +179,8 @@ class KafkaBroker:
         self, partition: int, topic: str, since_ms: int, wanted: Callable[[Record], bool]
     ) -> bool:
         """See `Broker.has_written`."""
+        if topic not in self._topics.outputs:
+            return True
         count = len(await self._ask(self._transaction(partition).producer.partitions_for(topic)))
         tp = TopicPartition(topic, partition % count)
         restorer = await self._restoring(tp)
