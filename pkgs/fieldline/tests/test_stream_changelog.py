@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from fieldline.messages import FORMAT_HEADER
 from fieldline.stream import Changelog, ChangelogError, Output, changelog
-from fieldline.stream.changelog import Position, Reader, Restored
+from fieldline.stream.changelog import Given, Position, Reader, Restored
 from fieldline.stream.memory import MemoryRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -191,10 +191,10 @@ def test_of_two_entries_with_one_number_the_later_one_counts() -> None:
     assert (restored.position, parts_of(restored)) == ((2, 20), {b"a": b"12"})
 
 
-def test_the_newest_entry_tells_what_was_given_with_it() -> None:
+def test_the_entries_tell_what_was_given_last() -> None:
     state = Parts()
-    position = Position(1, 1)
-    state.write(state.changelog.add(position, b"", [], lambda _: b"", {"out": 7}))
-    assert (read(state.records).outputs, read(state.records).written_ms) == ({"out": 7}, 0)
-    state.write(state.changelog.add(position, b"", [], lambda _: b""))
-    assert read(state.records).outputs == {}
+    state.write(state.changelog.add(Position(1, 10), b"", [], lambda _: b"", {"out": 7, "b": 8}))
+    state.write(state.changelog.add(Position(2, 20), b"", [], lambda _: b"", {"out": 9}))
+    # One that has given nothing hides none before it.
+    state.write(state.changelog.add(Position(3, 30), b"", [], lambda _: b""))
+    assert read(state.records).outputs == {"out": Given(9, 0, 20), "b": Given(8, 0, 10)}

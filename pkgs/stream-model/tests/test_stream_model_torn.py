@@ -60,7 +60,7 @@ def last(log: MemoryLog) -> dict[tuple[str, str, int], float]:
 
 
 async def torn(
-    partitions: int, late: bool, what: str, transactions: int
+    partitions: int, late: bool, what: str, transactions: int, results_lost: int = 0
 ) -> tuple[MemoryLog, dict, list[str]]:
     """Lose something, and go on; gives the log, what is right, and the errors that were told."""
     log = make_log(partitions, outputs=2)
@@ -74,7 +74,7 @@ async def torn(
     if "state" in what:
         assert tear(log, "model.changelog", transactions)
     if "results" in what:
-        assert tear(log, "model", transactions)
+        assert tear(log, "model", results_lost or transactions)
     if "offsets" in what:
         log.offsets = offsets
     if "group" in what:
@@ -114,12 +114,12 @@ async def test_what_one_of_them_has_lost_is_made_good(
     ids=" and ".join,
 )  # fmt: skip
 @settings(max_examples=15)
-@given(partitions=st.integers(1, 3), transactions=st.integers(1, 4))
+@given(partitions=st.integers(1, 3), transactions=st.integers(1, 4), results_lost=st.integers(1, 4))
 async def test_what_several_of_them_have_lost_is_made_good(
-    what: tuple[str, ...], partitions: int, transactions: int
+    what: tuple[str, ...], partitions: int, transactions: int, results_lost: int
 ) -> None:
     # A result that outlived its state and its offset comes again with the revision that it had.
-    log, expected, _told = await torn(partitions, False, " ".join(what), transactions)
+    log, expected, _told = await torn(partitions, False, " ".join(what), transactions, results_lost)
     assert {(r.asset, r.name, r.timestamp): r.value for r in results(log)} == expected
 
 
@@ -150,3 +150,82 @@ async def test_a_changelog_that_has_a_hole_is_not_used(partitions: int, place: i
         await Runner(log, plan=PLAN).drain()
     assert [event for event in events if event["log_level"] == "error"] == []
     assert last(log) == reference([*before, *rest, *more])
+
+
+async def drain(log: MemoryLog) -> list[str]:
+    """Take all there is; gives the errors that were told."""
+    with capture_logs() as events:
+        await Runner(log, plan=PLAN).drain()
+    return [event["event"] for event in events if event["log_level"] == "error"]
+
+
+async def test_results_are_looked_for_though_the_last_step_gave_none() -> None:
+    log = make_log(1, outputs=1)
+    before = values(0, 200, late=False)
+    await fill(log, before)
+    await drain(log)
+    # A repeat and a variable that no model takes: an entry without a result.
+    await fill(log, [before[-1], value("p", "Unused", before[-1].time + 1)])
+    await drain(log)
+    assert tear(log, "model", 2)
+    rest = values(200, 4, late=False)
+    await fill(log, rest)
+    assert any(SAID["results"] in line for line in await drain(log))
+    assert last(log) == reference([*before, *rest])
+
+
+async def test_results_of_a_model_that_is_behind_are_given_again() -> None:
+    """What it took last came long before it was taken."""
+    log = make_log(1, outputs=1)
+    before = values(0, 200, late=False)
+    await fill(log, before)
+    await drain(log)
+    written = START // 10**6 + 3_600_000
+    for name in ("model", "model.changelog"):
+        (partition,) = log.records[name]
+        partition[:] = [record._replace(timestamp=written) for record in partition]
+    assert tear(log, "model", 2)
+    rest = values(200, 4, late=False)
+    await fill(log, rest)
+    assert any(SAID["results"] in line for line in await drain(log))
+    assert last(log) == reference([*before, *rest])
+
+
+async def test_results_that_a_late_value_had_revised_are_given_again() -> None:
+    """Of a slow input, beyond the horizon, with all ticks since then."""
+    times = [START + n * SECOND for n in range(200)]
+    before = [value("p", name, START, 1) for name in "ABC"]
+    before += [value("p", "A", time, n % 50) for n, time in enumerate(times[1:], 1)]
+    slow = value("p", "C", times[90], 7)
+    for what in ("state", "results"):
+        log = make_log(1, outputs=1)
+        await fill(log, before)
+        await drain(log)
+        await fill(log, [slow])
+        await drain(log)
+        # The step's, and that of the recomputation of what is before the horizon.
+        if what == "results":
+            assert tear(log, "model", 2)
+        assert tear(log, "model.changelog", 2)
+        rest = [value("p", "A", times[-1] + SECOND, 3)]
+        await fill(log, rest)
+        assert await drain(log)
+        assert last(log) == reference([*before, slow, *rest])
+
+
+async def test_a_recomputation_waits_for_what_is_given_again() -> None:
+    log = make_log(1, outputs=1)
+    before = values(0, 400, late=False)
+    await fill(log, before)
+    runner = Runner(log, plan=PLAN)
+    await runner.drain()
+    assert tear(log, "model", 1)
+    again = Runner(log, plan=PLAN)
+    await again.broker.open()
+    await again.engine.round()
+    processor = again.engine.partitions[0].processor
+    processor.state.repairs.mark("p", START, START + SECOND, 0)
+    assert processor.rereading(len(log.input[0]), 10**6) is None
+    assert processor.rereading(len(log.input[0]), 2 * 10**6) is None
+    await again.engine.close()
+    await again.broker.close()

@@ -49,6 +49,8 @@ class ModelProcessor(Processor[Report]):
         self._input = topics.input
         self._results, self._dead_letters = topics.outputs
         self._number = number
+        # A state that was there, and only has to be brought up, knows all that was before.
+        self._restored = False
 
     def step(self, records: Sequence[Record], now_ns: int) -> Stepped[Report]:
         """See `Processor.step`."""
@@ -82,21 +84,31 @@ class ModelProcessor(Processor[Report]):
 
     def load(self, key: bytes, snapshot: bytes) -> bool:
         """See `Processor.load`."""
+        self._restored = True
         return stored.load(self.state, key, snapshot)
 
     def apply(self, context: bytes, changes: Iterable[Change]) -> None:
         """See `Processor.apply`."""
+        self._restored = True
         stored.apply(self.state, context, changes)
 
     def rebuild(self, records: Sequence[Record], now_ns: int) -> None:
         """See `Processor.rebuild`."""
         del now_ns
         replay(self.state, *_values(records))
-        self.state.repairs.rebuilt(records[-1].offset + 1, records[-1].timestamp)
+        last = records[-1]
+        if self._restored:
+            self.state.repairs.from_offset = last.offset + 1
+        else:
+            self.state.repairs.rebuilt(last.offset + 1, last.timestamp)
 
     def give_again(self, records: Sequence[Record]) -> None:
         """See `Processor.give_again`."""
         give_again(self.state, *_values(records))
+
+    def repeats(self, topic: str) -> bool:
+        """See `Processor.repeats`."""
+        return topic == self._results
 
     def keys(self) -> Iterable[bytes]:
         """See `Processor.keys`."""
@@ -108,6 +120,9 @@ class ModelProcessor(Processor[Report]):
 
     def rereading(self, next_offset: int, now_s: float) -> Recomputation | None:
         """See `Processor.rereading`."""
+        # What stands in `again` is in no entry yet, and the next one must be its own.
+        if self.state.again:
+            return None
         repairs = self.state.repairs
         repairs.give_back()
         waiting = bool(repairs.waiting) and next_offset > repairs.from_offset

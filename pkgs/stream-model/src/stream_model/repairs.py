@@ -114,6 +114,9 @@ class Repairs:
             repair.done = time
         if end > repair.end:
             repair.end = end
+        # Records that are looked at again are older than those that came last.
+        if offset < repair.mark:
+            repair.mark = offset
 
     def run(self) -> dict[str, Repair]:
         """Have all of them worked on."""

@@ -142,11 +142,10 @@ def give_again(state: State, batch: Sequence[OpcValue], records: Sequence[Record
             continue
         if item.time < window.limit:
             _mark(state, window, item.time, record, Outcome())
-        else:
-            window.give_again(item.time)
-            if not window.touched:
-                window.touched = True
-                state.again.append(window)
+        window.give_again(item.time)
+        if not window.touched:
+            window.touched = True
+            state.again.append(window)
 
 
 def _absorb(

@@ -276,9 +276,12 @@ class Window:
                 column.extend(values[high - 1 : high] * (count - here))
 
     def give_again(self, start: int) -> None:
-        """Have the results of all ticks from this time on given again, with a higher revision."""
+        """Have the results of all ticks from this time on given again, with a higher revision.
+
+        Those that the window can give: before `exact_from` a recomputation does.
+        """
         for group in range(len(self.pending)):
-            self._mark(group, start, None)
+            self._mark(group, max(start, self.exact_from(group)), None)
 
     def take_added(self) -> Added:
         """Variables, times and values of what was used since the last call, in that order."""

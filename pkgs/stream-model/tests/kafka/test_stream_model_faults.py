@@ -250,9 +250,9 @@ async def test_what_the_disk_has_lost_of_results_or_state_is_made_good(
     name: str = getattr(cluster.settings, topic)
     kafka.cut(name, PART % (2 if topic == "output" else PARTITIONS), left)
     await asyncio.to_thread(kafka.start)
-    # As kafka-provision does: the mark that ended a transaction is gone, too.
+    # As kafka-provision does: the mark that ended a transaction may be gone, too.
     admin = await connect(cluster.settings.bootstrap_servers, 30, lambda _passed, _cause: None)
-    assert await end_hanging(admin)
+    await end_hanging(admin)
     await admin.close()
     await cluster.reopen()
     await produce(cluster, items[600:])

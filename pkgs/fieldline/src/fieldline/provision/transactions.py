@@ -43,6 +43,9 @@ _HELD = (ONGOING, "PrepareCommit", "PrepareAbort")
 # A coordinator that has just started reads its log first.
 _COORDINATOR_LOAD_IN_PROGRESS = 14
 _LOADING_SECONDS = 60.0
+# For a moment after its start a broker knows neither that it coordinates, nor what it leads.
+_STARTING_SECONDS = 2.0
+_LEADING_SECONDS = 10.0
 
 _TAGS = ("tags", TaggedFields)
 _NAME = CompactString("utf-8")
@@ -289,6 +292,10 @@ async def end_hanging(client: AIOKafkaAdminClient) -> list[Action]:
     """
     found = await hanging(client)
     if found:
+        await asyncio.sleep(_STARTING_SECONDS)
+        still = await hanging(client)
+        found = [one for one in found if one in still]
+    if found:
         response = await _ask(client, AbortRequest(found))
         codes = {
             f"{name}-{partition}": code
@@ -313,7 +320,13 @@ async def end_hanging(client: AIOKafkaAdminClient) -> list[Action]:
 
 async def _open(client: AIOKafkaAdminClient, topics: Mapping[str, int]) -> list[Open]:
     """The transactions that are open at partitions of these topics."""
-    response = await _ask(client, DescribeProducersRequest(topics))
+    end = time.monotonic() + _LEADING_SECONDS
+    while True:
+        response = await _ask(client, DescribeProducersRequest(topics))
+        codes = [code for _, partitions, *_ in response.topics for _, code, *_ in partitions]
+        if not any(codes) or time.monotonic() > end:
+            break
+        await asyncio.sleep(0.2)
     return [
         Open(name, partition, producer, epoch, coordinator, start)
         for name, partitions, *_ in response.topics

@@ -82,6 +82,18 @@ class _Live(NamedTuple):
     size: int
 
 
+class Given(NamedTuple):
+    """The last output of a topic that the changelog knows of.
+
+    sum: its `output_sum`; written_ms: when its entry came; taken_ms: the own time of the last
+    record that the entry's step took.
+    """
+
+    sum: int
+    written_ms: int
+    taken_ms: int
+
+
 class Position(NamedTuple):
     """Where the input goes on; timestamp_ms: the record's own time of the last one taken."""
 
@@ -94,17 +106,16 @@ class Restored:
     """A changelog as it was read back.
 
     position: None if no entry is there. snapshots: key → part. entries: context and changes of
-    each entry since, oldest first, without what is in a snapshot already. outputs: of the newest
-    entry, topic → the sum of the last record given for it; written_ms: when that entry came.
-    broken: why it is not whole, "" if it is; there are no snapshots and entries then.
+    each entry since, oldest first, without what is in a snapshot already. outputs: of each topic
+    the last one, as far as these entries go back. broken: why it is not whole, "" if it is; there
+    are no snapshots and entries then.
     """
 
     changelog: Changelog
     position: Position | None = None
     snapshots: dict[bytes, bytes] = field(default_factory=dict)
     entries: list[tuple[bytes, list[Change]]] = field(default_factory=list)
-    outputs: Mapping[str, int] = field(default_factory=dict)
-    written_ms: int = 0
+    outputs: dict[str, Given] = field(default_factory=dict)
     broken: str = ""
 
 
@@ -280,11 +291,11 @@ class Reader:
         try:
             for key, (value, time_ms) in self._latest.items():
                 if key[:1] == _ENTRY:
-                    read.newest, read.written_ms = _decode_entry(value), time_ms
+                    entry = read.newest = _decode_entry(value)
                     slot = int.from_bytes(key[1:], "big")
                     read.slots = max(read.slots, slot + 1)
                     # After a torn end a sequence number may be there twice: the later one counts.
-                    read.entries[read.newest.sequence] = (slot, read.newest, len(value))
+                    read.entries[entry.sequence] = (slot, entry, len(value), time_ms)
                 elif key[:1] == _SNAPSHOT:
                     number = int.from_bytes(key[1:3], "big")
                     read.pieces.setdefault(key[3:], {})[number] = _decode_piece(value)
@@ -299,13 +310,13 @@ class Reader:
 class _Read:
     """The latest record of each key.
 
-    newest: the entry that was written last, and when; slots: that are taken.
+    entries: sequence number → slot, entry, its size and when it came, ms. newest: the one that was
+    written last; slots: that are taken.
     """
 
-    entries: dict[int, tuple[int, _Entry, int]] = field(default_factory=dict)
+    entries: dict[int, tuple[int, _Entry, int, int]] = field(default_factory=dict)
     pieces: dict[bytes, dict[int, _Piece]] = field(default_factory=dict)
     newest: _Entry | None = None
-    written_ms: int = 0
     slots: int = 0
 
     def assemble(self) -> Restored:
@@ -339,7 +350,6 @@ class _Read:
         Raises:
             _BrokenError: something is missing.
         """
-        restored.outputs, restored.written_ms = newest.outputs, self.written_ms
         saved: dict[bytes, tuple[int, int]] = {}
         included: dict[bytes, int] = {}
         for key, found in self.pieces.items():
@@ -358,7 +368,9 @@ class _Read:
                 raise _BrokenError(
                     f"entry {sequence} of {newest.oldest} to {newest.sequence} is missing"
                 )
-            slot, entry, size = self.entries[sequence]
+            slot, entry, size, time_ms = self.entries[sequence]
+            for topic, found_sum in entry.outputs.items():
+                restored.outputs[topic] = Given(found_sum, time_ms, entry.timestamp_ms)
             live.append(_Live(sequence, slot, size))
             changes = [c for c in entry.changes if included.get(c[0], -1) < sequence]
             for key, _ in changes:

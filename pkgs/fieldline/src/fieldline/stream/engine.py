@@ -220,7 +220,11 @@ class Engine(Generic[W]):
             stepped.context,
             stepped.changes,
             partition.processor.snapshot,
-            {t: output_sum(*given[-1][:2]) for t, given in stepped.outputs.items() if given},
+            {
+                topic: output_sum(*given[-1][:2])
+                for topic, given in stepped.outputs.items()
+                if given and partition.processor.repeats(topic)
+            },
         )
         await self._broker.send(number, {**stepped.outputs, self._changelog: entry})
 

@@ -28,6 +28,7 @@ _CONTACT_S = 10.0
 _FETCH_WAIT_MS = 100
 # Between two answers no further apart a broker was not started again, which takes 2 s at least.
 _RENEWED_MS = 1_500
+_TAKEOVER_MS = 24 * 3_600_000
 # With no partition of our own there are no fetches: ask for metadata so often instead.
 _IDLE_CONTACT_S = 3.0
 # A restore has nothing else to do than to read; the state of 10,000 assets has tens of megabytes.
@@ -82,6 +83,9 @@ class KafkaBroker:
             heartbeat_interval_ms=1_000,
             # A revocation waits for a transaction under way.
             rebalance_timeout_ms=int(3 * REQUEST_S * 1000),
+            # A state that has to be rebuilt takes as long as it takes, and nobody polls meanwhile;
+            # a process that hangs is ended by its watchdog.
+            max_poll_interval_ms=_TAKEOVER_MS,
         )
         await self._ask(self._consumer.start())
         present = await self._ask(self._consumer.topics())
@@ -165,8 +169,8 @@ class KafkaBroker:
         start, end = await self._range(restorer, tp)
         async for records in self._between(restorer, tp, start, end):
             yield records
-        whole = restorer.highwater(tp)
-        if whole is not None and whole > end:
+        whole = await self._whole(restorer, tp, end)
+        if whole > end:
             raise UnavailableError(
                 f"Topic {tp.topic} has the open transaction of a writer that is gone. Waiting "
                 "until it is ended; kafka-provision does that (systemctl status kafka-provision "
@@ -174,6 +178,18 @@ class KafkaBroker:
                 f"partition {partition}: offsets {end} to {whole} are neither committed nor "
                 "aborted, though no other writer is left",
             )
+
+    async def _whole(self, restorer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> int:
+        """The offset behind the last record of any kind; `end`: that of the committed ones."""
+        deadline = time.monotonic() + REQUEST_S
+        if restorer.highwater(tp) is None:
+            # Nothing was to be fetched, but its answer is what tells it.
+            restorer.seek(tp, end)
+        while (whole := restorer.highwater(tp)) is None:
+            await self._ask(restorer.getmany(tp, timeout_ms=_MARKS_MS))
+            if time.monotonic() > deadline:
+                raise self.calls.lost(f"{tp} cannot be fetched from offset {end} on")
+        return int(whole)
 
     async def has_written(
         self, partition: int, topic: str, since_ms: int, wanted: Callable[[Record], bool]

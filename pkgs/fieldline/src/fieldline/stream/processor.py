@@ -92,8 +92,13 @@ class Processor(Protocol[W]):
         """Have the outputs of records that were taken given again with the next step.
 
         They may be lost. Whatever tells an output from the one before it (a revision) is higher
-        then. Before the next step the whole state is stored.
+        then. The whole state is stored with that step; until then no `rereading` may begin.
         """
+
+    def repeats(self, topic: str) -> bool:
+        """Whether `give_again` brings the outputs of this topic."""
+        del topic
+        return True
 
     def keys(self) -> Iterable[bytes]:
         """The keys of all parts of the state."""

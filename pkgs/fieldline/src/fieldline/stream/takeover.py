@@ -130,7 +130,6 @@ class Takeover(Generic[W]):
                 )
             elif committed > position.next_offset:
                 await self._catch_up(number, taken, min(committed, end), committed)
-                return taken
             await self._check_outputs(number, taken, restored)
         return taken
 
@@ -211,13 +210,13 @@ class Takeover(Generic[W]):
 
     async def _check_outputs(self, number: int, taken: Taken[W], restored: Restored) -> None:
         """See that the last outputs are there; have the last ones given again if they are not."""
-        written_ms = restored.written_ms
-        for topic, wanted in restored.outputs.items():
+        for topic, given in restored.outputs.items():
 
-            def is_it(record: Record, wanted: int = wanted) -> bool:
+            def is_it(record: Record, wanted: int = given.sum) -> bool:
                 return output_sum(record.key, record.value) == wanted
 
-            if await self._broker.has_written(number, topic, written_ms - _ALONGSIDE_MS, is_it):
+            since = given.written_ms - _ALONGSIDE_MS
+            if await self._broker.has_written(number, topic, since, is_it):
                 continue
             self._log.error(
                 "the last outputs are not in their topic: its disk has lost them, or it was made "
@@ -225,8 +224,9 @@ class Takeover(Generic[W]):
                 partition=number,
                 topic=topic,
             )
-            then = max(0, written_ms - self._lookback_ms)
-            start = await self._broker.offset_at(number, then)
+            # Who is behind takes records of long ago.
+            last = min(given.written_ms, given.taken_ms or given.written_ms)
+            start = await self._broker.offset_at(number, max(0, last - self._lookback_ms))
             await self._give_again(number, taken, taken.next_offset if start is None else start)
             return
 
