@@ -163,6 +163,17 @@ def test_what_is_not_ours_is_refused(number: int) -> None:
     assert error.value.cause
 
 
+def test_what_was_not_ours_and_is_removed_does_not_count() -> None:
+    state = Parts()
+    state.step([(b"a", b"1")])
+    place = len(state.records)
+    state.records.append(MemoryRecord(place, 0, b"foreign", b"foreign"))
+    with pytest.raises(ChangelogError, match=f"offset {place} has another format"):
+        read(state.records)
+    state.records.append(MemoryRecord(place + 1, 0, b"foreign", None))
+    assert parts_of(read(state.records)) == {b"a": b"1"}
+
+
 @pytest.mark.parametrize("number", range(3))
 def test_what_is_written_after_what_was_not_whole_is_whole_again(number: int) -> None:
     records = broken_ones()[number]

@@ -262,24 +262,19 @@ class Reader:
     """Reads a partition of a changelog, compacted or not, from its beginning to its end."""
 
     def __init__(self) -> None:
-        # In the order of the log: what was written last comes last.
-        self._latest: dict[bytes, tuple[bytes, int]] = {}
+        # Value, time and, if it is of another format, offset; in the order of the log: what was
+        # written last comes last.
+        self._latest: dict[bytes, tuple[bytes, int, int | None]] = {}
 
     def add(self, records: Iterable[Record]) -> None:
-        """Take the next records.
-
-        Raises:
-            ChangelogError: they are of a format that this version does not know.
-        """
+        """Take the next records; what a later one of the same key replaces does not count."""
         latest = self._latest
         for record in records:
             key = record.key or b""
             latest.pop(key, None)
-            if record.value is None:
-                continue
-            if (FORMAT_HEADER, FORMAT) not in record.headers:
-                raise _foreign(f"the record at offset {record.offset} has another format")
-            latest[key] = record.value, record.timestamp
+            if record.value is not None:
+                ours = (FORMAT_HEADER, FORMAT) in record.headers
+                latest[key] = record.value, record.timestamp, None if ours else record.offset
 
     def end(self) -> Restored:
         """What was read, once all of it was.
@@ -289,7 +284,9 @@ class Reader:
         """
         read = _Read()
         try:
-            for key, (value, time_ms) in self._latest.items():
+            for key, (value, time_ms, foreign) in self._latest.items():
+                if foreign is not None:
+                    raise _foreign(f"the record at offset {foreign} has another format")
                 if key[:1] == _ENTRY:
                     entry = read.newest = _decode_entry(value)
                     slot = int.from_bytes(key[1:], "big")
