@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 import structlog
@@ -103,6 +103,20 @@ async def drain(log: MemoryLog) -> Seen:
     return seen
 
 
+async def settled(
+    log: MemoryLog, make: Callable[[], Sums] = Sums
+) -> tuple[MemoryBroker, Engine[int]]:
+    """An engine that runs and has taken all there is."""
+    broker = MemoryBroker(log)
+    engine = Engine(
+        broker, lambda _: make(), changelog="state", lookback_ms=0, observer=Seen(),
+        log=structlog.get_logger(),
+    )  # fmt: skip
+    await broker.open()
+    await engine.round()
+    return broker, engine
+
+
 def out(log: MemoryLog) -> list[int]:
     return [int(record.value or b"") for record in log.committed("out")[0]]
 
@@ -178,14 +192,8 @@ async def test_outputs_that_are_gone_are_asked_for_again() -> None:
         def give_again(self, records: Sequence[Record]) -> None:
             asked.extend(record.offset for record in records)
 
-    broker = MemoryBroker(log)
-    engine = Engine(
-        broker, lambda _: Asked(), changelog="state", lookback_ms=0, observer=Seen(),
-        log=structlog.get_logger(),
-    )  # fmt: skip
-    await broker.open()
     with capture_logs() as events:
-        await engine.round()
+        broker, _ = await settled(log, Asked)
     await broker.close()
     assert asked == [0, 1, 2]
     (event,) = (e for e in events if e["log_level"] == "error")
@@ -226,14 +234,7 @@ async def test_a_log_whose_end_was_lost_is_read_on_from_what_is_new() -> None:
     await drain(log)
     del log.input[0][1:]
     with capture_logs() as events:
-        seen = Seen()
-        broker = MemoryBroker(log)
-        engine = Engine(
-            broker, lambda _: Sums(), changelog="state", lookback_ms=0, observer=seen,
-            log=structlog.get_logger(),
-        )  # fmt: skip
-        await broker.open()
-        await engine.round()
+        broker, engine = await settled(log)
         await put(log, 10, at_ms=3000)
         await engine.round()
         await broker.close()
@@ -257,18 +258,6 @@ async def test_a_log_that_has_grown_again_is_read_on_from_what_is_new() -> None:
     await put(log, 40, at_ms=4000)
     await drain(log)
     assert out(log) == [1, 3, 6, 16, 36, 66, 106]
-
-
-async def settled(log: MemoryLog) -> tuple[MemoryBroker, Engine[int]]:
-    """An engine that runs and has taken all there is."""
-    broker = MemoryBroker(log)
-    engine = Engine(
-        broker, lambda _: Sums(), changelog="state", lookback_ms=0, observer=Seen(),
-        log=structlog.get_logger(),
-    )  # fmt: skip
-    await broker.open()
-    await engine.round()
-    return broker, engine
 
 
 @pytest.mark.parametrize("end", [1, 3])

@@ -59,6 +59,13 @@ def last(log: MemoryLog) -> dict[tuple[str, str, int], float]:
     return values
 
 
+async def drain(log: MemoryLog) -> list[str]:
+    """Take all there is; gives the errors that were told."""
+    with capture_logs() as events:
+        await Runner(log, plan=PLAN).drain()
+    return [event["event"] for event in events if event["log_level"] == "error"]
+
+
 async def torn(
     partitions: int, late: bool, what: str, transactions: int, results_lost: int = 0
 ) -> tuple[MemoryLog, dict, list[str]]:
@@ -81,9 +88,7 @@ async def torn(
         log.offsets.clear()
     rest = values(490, 40, late=False)
     await fill(log, rest)
-    with capture_logs() as events:
-        await Runner(log, plan=PLAN).drain()
-    told = [event["event"] for event in events if event["log_level"] == "error"]
+    told = await drain(log)
     return log, reference([*before, *more, *rest]), told
 
 
@@ -146,17 +151,8 @@ async def test_a_changelog_that_has_a_hole_is_not_used(partitions: int, place: i
         await Runner(log, plan=PLAN).drain()
         more = values(500, 20, late=False)
         await fill(log, more)
-    with capture_logs() as events:
-        await Runner(log, plan=PLAN).drain()
-    assert [event for event in events if event["log_level"] == "error"] == []
+    assert await drain(log) == []
     assert last(log) == reference([*before, *rest, *more])
-
-
-async def drain(log: MemoryLog) -> list[str]:
-    """Take all there is; gives the errors that were told."""
-    with capture_logs() as events:
-        await Runner(log, plan=PLAN).drain()
-    return [event["event"] for event in events if event["log_level"] == "error"]
 
 
 async def test_results_are_looked_for_though_the_last_step_gave_none() -> None:

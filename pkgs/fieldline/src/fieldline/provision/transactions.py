@@ -49,6 +49,8 @@ _LEADING_SECONDS = 10.0
 
 _TAGS = ("tags", TaggedFields)
 _NAME = CompactString("utf-8")
+# Topics, each with numbers of partitions.
+_PLACES = CompactArray(("name", _NAME), ("partitions", CompactArray(Int32)), _TAGS)
 
 
 class ListTransactionsResponse(Response):  # type: ignore[misc] # aiokafka is not typed
@@ -147,7 +149,7 @@ class DescribeProducersStruct(RequestStruct):  # type: ignore[misc] # aiokafka i
     FLEXIBLE_VERSION = True
     RESPONSE_TYPE = DescribeProducersResponse
     SCHEMA = Schema(
-        ("topics", CompactArray(("name", _NAME), ("partitions", CompactArray(Int32)), _TAGS)),
+        ("topics", _PLACES),
         _TAGS,
     )
 
@@ -209,10 +211,7 @@ class WriteTxnMarkersStruct(RequestStruct):  # type: ignore[misc] # aiokafka is 
                 ("producer_id", Int64),
                 ("producer_epoch", Int16),
                 ("transaction_result", Boolean),
-                (
-                    "topics",
-                    CompactArray(("name", _NAME), ("partitions", CompactArray(Int32)), _TAGS),
-                ),
+                ("topics", _PLACES),
                 ("coordinator_epoch", Int32),
                 _TAGS,
             ),

@@ -116,7 +116,7 @@ class Takeover(Generic[W]):
                 parts=len(restored.snapshots),
                 entries=len(restored.entries),
             )
-            if self._behind(number, taken, log):
+            if self._behind(number, taken, first):
                 pass
             elif position.next_offset > end or not await self.holds(number, *position):
                 await self._cut(number, taken, log, position)
@@ -151,13 +151,12 @@ class Takeover(Generic[W]):
         taken.next_offset = position.next_offset
         if position.next_offset > end:
             await self._cut(number, taken, log, position)
-        if not self._behind(number, taken, log):
+        if not self._behind(number, taken, first):
             await self._rebuild(number, taken, first)
             taken.changelog.save_all(taken.processor.keys())
 
-    def _behind(self, number: int, taken: Taken[W], log: tuple[int, int]) -> bool:
+    def _behind(self, number: int, taken: Taken[W], first: int) -> bool:
         """Whether retention has removed what was to be read next; it then goes on after it."""
-        first, _end = log
         if taken.next_offset >= first:
             return False
         taken.lost = first - taken.next_offset
