@@ -114,6 +114,7 @@ def start_influxdb(
         f"--engine-path={folder}/engine",
         f"--http-bind-address={address}:{port}",
         "--reporting-disabled",
+        "--pprof-disabled",
         "--log-level=warn",
     ]
     process = Process(command, folder)
