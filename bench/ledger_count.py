@@ -140,10 +140,27 @@ def counting(server: Server, of: Catalogue, hour: int) -> Figures:
             for series in read_series(server.client, influxdb.bucket, [text])
         )
 
+    questions: list[float] = []
+
+    def ours() -> int:
+        values = 0
+        for part in range(store.parts):
+            begin = time.perf_counter()
+            values += int(store.hour(hour, part).sum())
+            questions.append(time.perf_counter() - begin)
+        return values
+
     quality, value = 'r._field == "Quality"', 'r._field != "Quality"'
     late = hour + HOUR_NS - 180 * SECOND
     return {
-        "ours_hour": server.measure(lambda: int(store.hour(hour, lambda: None).sum())),
+        "ours_hour": {
+            **server.measure(ours),
+            "questions": store.parts,
+            "question_seconds": {
+                "median": round(float(np.median(questions)), 3),
+                "longest": round(max(questions), 3),
+            },
+        },
         "flux_quality": server.measure(flux(quality, hour, ("asset", "id"))),
         "flux_values": server.measure(flux(value, hour, ("asset", "id", "_field"))),
         "flux_quality_last_3_minutes": server.measure(flux(quality, late, ("asset", "id"))),

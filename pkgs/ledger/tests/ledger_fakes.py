@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,13 +61,17 @@ class MemoryStore:
         index = self._catalogue.variable_index["Sensors", variable]
         self.times[index] = {t for t in self.times[index] if not since <= t < until}
 
-    def hour(self, begin: int, beat: Callable[[], None]) -> Ints:
+    parts = 2
+
+    def hour(self, begin: int, part: int) -> Ints:
+        """Its halves are the variables with an even and with an odd place."""
         if self.failure is not None:
             raise self.failure
         self.counted.append(begin)
-        beat()
         counts = [
-            sum(begin <= time < begin + HOUR_NS for time in self.times[index])
+            0
+            if index % 2 != part
+            else sum(begin <= time < begin + HOUR_NS for time in self.times[index])
             for index in range(len(self._catalogue.variables))
         ]
         return np.array(counts, np.int64)

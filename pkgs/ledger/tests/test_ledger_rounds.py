@@ -57,7 +57,8 @@ class Plant:
     async def round(self, times: int = 1) -> None:
         for _ in range(times):
             self.rounds.take(await self.log.read())
-            await self.rounds.round()
+            async for _ in self.rounds.round():
+                pass
             self.at += 10
 
     def told(self, variable: str, hour: int) -> dict[str, int]:
@@ -191,7 +192,7 @@ async def test_the_hour_that_just_ended_goes_on_for_a_minute(
     """A value of its last second may be stored a little later."""
     plant.now = HOUR + seconds * SECOND
     await plant.round()
-    assert plant.store.counted == hours
+    assert list(dict.fromkeys(plant.store.counted)) == hours
 
 
 async def test_older_hours_are_counted_in_turn(plant: Plant) -> None:

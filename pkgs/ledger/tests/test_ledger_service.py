@@ -8,19 +8,22 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
 import pytest
 import structlog
 from fieldline.influx import InfluxRefusedError, InfluxUnreachableError
+from fieldline.ledger import Ints
 from fieldline.messages.ledger import HOUR_NS, hour_of
 from fieldline.service import Notifier, ServiceError
 from fieldline.states import LedgerState, decode_state
 from fieldline.stream.quiet import Quiet
 from ledger.book import Book
 from ledger.guard import StoreGuard
+from ledger.kafka import Entry
 from ledger.metrics import Metrics
 from ledger.service import Service
 from ledger_fakes import SITE, MemoryLog, MemoryStore, catalogue, history, latest
@@ -119,6 +122,25 @@ async def test_a_token_that_is_not_valid_ends_it_so_that_the_new_one_is_read() -
     async with run:
         with pytest.raises(ServiceError, match="token"):
             await run.until(lambda: False)
+
+
+async def test_what_is_told_is_read_between_two_questions() -> None:
+    run = Run()
+    done: list[str] = []
+    read, hour = run.log.read, run.store.hour
+
+    async def reading() -> Sequence[Entry]:
+        done.append("read")
+        return await read()
+
+    def asking(begin: int, part: int) -> Ints:
+        done.append("asked")
+        return hour(begin, part)
+
+    run.log.read, run.store.hour = reading, asking  # type: ignore[method-assign]
+    async with run:
+        await run.until(lambda: done.count("asked") > 3 * run.store.parts)
+    assert ("asked", "asked") not in set(pairwise(done))
 
 
 class Nobody:

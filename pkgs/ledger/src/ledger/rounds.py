@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -81,8 +81,8 @@ class Rounds:
                 kind = self.book.add(record, now, ours=entry.before) or "taken"
             self._metrics.records.labels(kind).inc()
 
-    async def round(self) -> None:
-        """Count once.
+    async def round(self) -> AsyncIterator[None]:
+        """Count once; comes back after each question, so that InfluxDB can be left some time.
 
         Raises:
             UnavailableError: Kafka. FieldlineError: InfluxDB.
@@ -92,7 +92,11 @@ class Rounds:
         reached = self._mark is not None and position.written_up_to(self._mark)
         self._metrics.behind.set(self._mark is not None and not reached)
         for hour in self._chosen(reached):
-            stored = await in_thread(partial(self._store.hour, hour.begin, self._beat))
+            stored = np.zeros(len(self.book.catalogue.variables), np.int64)
+            for part in range(self._store.parts):
+                stored += await in_thread(partial(self._store.hour, hour.begin, part))
+                self._beat()
+                yield
             hour.count(stored, self._monotonic())
             if reached:
                 self._judge(hour)

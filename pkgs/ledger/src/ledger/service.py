@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import structlog
@@ -33,7 +33,8 @@ from ledger.store import InfluxStore, Store
 
 # Between two attempts to open a session.
 _RETRY_S = 1.0
-# Counting takes no more than this part of the time, whatever the size of the plant and the disk.
+# InfluxDB counts for no more than this part of the time, whatever the size of the plant and the
+# disk: after each question it is left in peace, and what is told meanwhile is read.
 _SHARE = 0.05
 # A question that is not answered at all within this is given up: half of the watchdog's time.
 _ANSWER_S = 15.0
@@ -137,6 +138,7 @@ class Service:
             clock=self._clock,
         )
         due = time.monotonic()
+        round_: AsyncIterator[None] | None = None
         while True:
             entries = await topic.read()
             rounds.take(entries)
@@ -146,13 +148,18 @@ class Service:
             if (entries and entries[-1].before) or time.monotonic() < due:
                 continue
             begin = time.monotonic()
-            await self._round(rounds)
+            round_ = round_ or rounds.round()
+            if not await self._goes_on(round_):
+                round_ = None
             took = time.monotonic() - begin
-            due = time.monotonic() + max(self._interval_s, took / _SHARE)
+            due = time.monotonic() + max(0.0 if round_ else self._interval_s, took / _SHARE)
 
-    async def _round(self, rounds: Rounds) -> None:
+    async def _goes_on(self, round_: AsyncIterator[None]) -> bool:
+        """Go on with a round; whether there is more of it."""
         try:
-            await rounds.round()
+            await anext(round_)
+        except StopAsyncIteration:
+            return False
         except UnavailableError:
             raise
         except InfluxRefusedError as error:
@@ -164,6 +171,8 @@ class Service:
             self._wait_for(error)
         else:
             self._there_again()
+            return True
+        return False
 
     def _there_again(self) -> None:
         status = f"watches {len(self._book.catalogue.variables)} variables"

@@ -8,16 +8,20 @@ what was produced.
 Flux, not InfluxQL: of 36 million values in 10,000 series it takes a third of the server's time,
 since the count is made where the values are read (bench/ledger_count.py). The minutes of a few
 series are asked for by InfluxQL, which answers several series' windows in one go.
+
+While InfluxDB counts, what comes meanwhile waits for it: an hour is counted by many short
+questions, of some assets each, and whoever asks them leaves it time between two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from fieldline.influx import InfluxClient
-from fieldline.influx.bulk import flux_range, flux_text, read_runs
+from fieldline.influx.bulk import flux_one_of, flux_range, flux_text, read_runs
 from fieldline.influx.layout import OPC_MEASUREMENT, QUALITY_FIELD
 from fieldline.influx.series import literal, quoted, read_series
 from fieldline.ledger import Ints
@@ -28,19 +32,22 @@ from fieldline.verify.catalogue import Catalogue
 from ledger.refills import MINUTES
 
 MINUTE_NS = HOUR_NS // MINUTES
-# Values that one question counts: about a second of InfluxDB's time, so that no question is long
-# against the time after which a service counts as hanging.
-_AT_ONCE = 10_000_000
+# Values that one question counts: about a tenth of a second of InfluxDB's time. A series that it
+# looks at costs as much as so many values. bench/ledger_count.py.
+_AT_ONCE = 500_000
+_SERIES = 1_000
 
 
 class Store(Protocol):
     """Where values are stored. Source times are ns; a count is shape (variables,)."""
 
-    def hour(self, begin: int, beat: Callable[[], None]) -> Ints:
-        """Values of each variable in an hour.
+    @property
+    def parts(self) -> int:
+        """Questions in which an hour is counted."""
 
-        Args:
-            beat: called whenever the count has moved on.
+    def hour(self, begin: int, part: int) -> Ints:
+        """Values of each variable in a part of an hour; all parts' sum is the hour's.
+
         Raises:
             FieldlineError: it does not answer, or refuses.
         """
@@ -51,6 +58,15 @@ class Store(Protocol):
         Raises:
             FieldlineError: it does not answer, or refuses.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Of an hour: the assets, all where there are none, and since and until when, ns."""
+
+    assets: tuple[str, ...]
+    since: int
+    until: int
 
 
 class InfluxStore:
@@ -73,26 +89,28 @@ class InfluxStore:
         self._bucket = declared.bucket
         self._variables = catalogue.variables
         self._by_node = {(v.asset, v.id): i for i, v in enumerate(catalogue.variables)}
-        values = catalogue.values_per_second() * HOUR_NS / 1e9
-        self._parts = min(MINUTES, max(1, round(values / at_once)))
+        self._parts = list(_parts(catalogue, at_once))
 
-    def hour(self, begin: int, beat: Callable[[], None]) -> Ints:
+    @property
+    def parts(self) -> int:
+        """See `Store.parts`."""
+        return len(self._parts)
+
+    def hour(self, begin: int, part: int) -> Ints:
         """See `Store.hour`."""
         counts = np.zeros(len(self._variables), np.int64)
-        step = -(-HOUR_NS // self._parts)
-        for since in range(begin, begin + HOUR_NS, step):
-            span = flux_range(self._bucket, since, min(since + step, begin + HOUR_NS))
-            flux = (
-                f"{span} |> filter(fn: (r) => r._measurement == {flux_text(OPC_MEASUREMENT)} "
-                f"and r._field == {flux_text(QUALITY_FIELD)}) "
-                '|> count() |> keep(columns: ["_value", "asset", "id"])'
-            )
-            runs = read_runs(self._client, self._organization, flux, ("asset", "id"))
-            for run in runs:
-                index = self._by_node.get((run.labels[0], run.labels[1]))
-                if index is not None:
-                    counts[index] += int(run.values.sum())
-            beat()
+        asked = self._parts[part]
+        span = flux_range(self._bucket, begin + asked.since, begin + asked.until)
+        which = f" and {flux_one_of('asset', asked.assets)}" if asked.assets else ""
+        flux = (
+            f"{span} |> filter(fn: (r) => r._measurement == {flux_text(OPC_MEASUREMENT)} "
+            f"and r._field == {flux_text(QUALITY_FIELD)}{which}) "
+            '|> count() |> keep(columns: ["_value", "asset", "id"])'
+        )
+        for run in read_runs(self._client, self._organization, flux, ("asset", "id")):
+            index = self._by_node.get((run.labels[0], run.labels[1]))
+            if index is not None:
+                counts[index] += int(run.values.sum())
         return counts
 
     def minutes(self, begin: int, indices: Sequence[int]) -> Ints:
@@ -109,3 +127,26 @@ class InfluxStore:
             places = (series.time - begin) // MINUTE_NS
             counts[series.statement, places] = np.nan_to_num(series.values).astype(np.int64)
         return counts
+
+
+def _parts(catalogue: Catalogue, at_once: int) -> Iterator[_Part]:
+    """Groups of assets that are counted at once; of one that is too large, a part of the hour."""
+    costs: dict[str, float] = {}
+    for variable in catalogue.variables:
+        values = HOUR_NS / 1e6 / variable.period_ms
+        costs[variable.asset] = costs.get(variable.asset, 0.0) + values + _SERIES
+    group: list[str] = []
+    sum_ = 0.0
+    groups: list[tuple[list[str], float]] = []
+    for asset, cost in costs.items():
+        if group and sum_ + cost > at_once:
+            groups.append((group, sum_))
+            group, sum_ = [], 0.0
+        group.append(asset)
+        sum_ += cost
+    groups.append((group, sum_))
+    for assets, cost in groups:
+        times = min(MINUTES, max(1, round(cost / at_once)))
+        step = -(-HOUR_NS // times)
+        for since in range(0, HOUR_NS, step):
+            yield _Part(tuple(assets) if len(groups) > 1 else (), since, min(since + step, HOUR_NS))

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -22,6 +23,7 @@ from fieldline.influx.layout import GOOD_QUALITY
 from fieldline.messages.ledger import HOUR_NS, Refill, decode_ledger, decode_refill, hour_of
 from fieldline.provision.influxdb import Secrets, ensure_influxdb
 from fieldline.stream import UnavailableError
+from fieldline.verify.catalogue import Catalogue, DeclaredVariable
 from fieldline_servers import Influxdb, loopback_site, start_influxdb
 from ledger.deliveries import Waiting
 from ledger.kafka import KafkaLog, Log, Topics
@@ -101,6 +103,28 @@ class TestStoreInParts(StoreContract):
     @pytest.fixture
     def world(self, server: Influxdb, tmp_path: Path) -> RealStore:
         return emptied(RealStore(server, tmp_path / "store", at_once=100))
+
+
+def test_assets_are_counted_in_groups(server: Influxdb, tmp_path: Path) -> None:
+    """Each by itself here, whatever is in its name; and nothing counts twice."""
+    world = emptied(RealStore(server, tmp_path / "store"))
+    names = ["press.1", "press/1", "pressx1", "press1", 'a "b" (c|d)*', "ä\\b", "press-1_2"]
+    variables = tuple(DeclaredVariable(n, "V", f"ns=2;s={n}", "opc", True, 1000) for n in names)
+    index = {(v.asset, v.variable): i for i, v in enumerate(variables)}
+    of = Catalogue(variables, (), index, {})
+    store = InfluxStore(world.client("reader"), world.site.influxdb, of, at_once=1)
+    escapes = str.maketrans({c: "\\" + c for c in ",= "})
+    world.write(
+        "\n".join(
+            f"opc_server,asset={v.asset.translate(escapes)},id={v.id.translate(escapes)} "
+            f'V=1,Quality="{GOOD_QUALITY}" {world.hour + i * SECOND}'
+            for place, v in enumerate(variables)
+            for i in range(place + 1)
+        )
+    )
+    parts = np.array([store.hour(world.hour, part) for part in range(store.parts)])
+    assert parts.sum(axis=0).tolist() == [place + 1 for place in range(len(names))]
+    assert ((parts > 0).sum(axis=1) <= 1).all()
 
 
 _numbers = itertools.count()
