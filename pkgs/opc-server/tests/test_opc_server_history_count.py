@@ -56,14 +56,14 @@ def counted(
     )
     rows: list[Row] = []
     while read is not None:
-        (found,), read = read.page(archive, [variable], len(VARIABLES), most)
+        found, read = read.page(archive, [variable], len(VARIABLES), most)
         assert len(found.times) <= most
         rows += [
             ((time - START) / SECOND, count if there else None, status)
             for time, count, status, there in zip(
                 found.times.tolist(),
-                found.counts.tolist(),
-                found.statuses.tolist(),
+                *found.counts.tolist(),
+                *found.statuses.tolist(),
                 found.there.tolist(),
                 strict=True,
             )

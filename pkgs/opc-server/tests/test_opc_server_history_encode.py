@@ -76,14 +76,18 @@ def test_counts_are_whole_numbers_or_not_there(made: list[tuple[int, int]]) -> N
     statuses = np.array([row[1] for row in made], np.uint32)
     counts = np.array([row[0] for row in made], np.int64)
     there = statuses < BAD
-    got = decoded(len(made), int32s(times, statuses, counts, there))
     int32, null = ua.VariantType.Int32, ua.VariantType.Null
-    assert [seen(value) for value in got] == [
-        (count, int32, status, at(n * 1_000_000))
-        if status < BAD
-        else (None, null, status, at(n * 1_000_000))
-        for n, (count, status) in enumerate(made)
-    ]
+    # Of two variables; the other one's differ in what they take as bytes.
+    others = np.where(there, 0, statuses).astype(np.uint32)
+    both = int32s(times, np.stack([statuses, others]), np.stack([counts, counts // 2]), there)
+    for data, of, codes in zip(both, (counts, counts // 2), (statuses, others), strict=True):
+        got = decoded(len(made), data)
+        assert [seen(value) for value in got] == [
+            (count, int32, status, at(n * 1_000_000))
+            if status < BAD
+            else (None, null, status, at(n * 1_000_000))
+            for n, (count, status) in enumerate(zip(of.tolist(), codes.tolist(), strict=True))
+        ]
 
 
 def test_a_good_value_takes_18_bytes() -> None:

@@ -6,6 +6,7 @@ read costs the server 2.9 µs a value (`bench/opc_server_history.py`).
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,8 @@ def doubles(
     Returns:
         The DataValues, without their number.
     """
-    return _encode(_DOUBLES, DOUBLE, times, statuses, values, statuses & SEVERITY < BAD)
+    there = statuses & SEVERITY < BAD
+    return _encode(_DOUBLES, DOUBLE, times, statuses, values, there)[0]
 
 
 def int32s(
@@ -56,9 +58,18 @@ def int32s(
     statuses: NDArray[np.uint32],
     values: NDArray[np.int64],
     there: NDArray[np.bool_],
-) -> bytes:
-    """Encode whole numbers, where they are `there`; else as `doubles`."""
-    return _encode(_INT32S, INT32, times, statuses, values, there)
+) -> list[bytes]:
+    """Encode whole numbers of several variables, where they are `there`; else as `doubles`.
+
+    Args:
+        times, there: shape (n,). statuses, values: shape (variables, n).
+    Returns:
+        Of each variable, as of `doubles`.
+    """
+    at, given = np.tile(times, len(values)), np.tile(there, len(values))
+    data, sizes = _encode(_INT32S, INT32, at, statuses.ravel(), values.ravel(), given)
+    ends = sizes.reshape(values.shape).sum(axis=1).cumsum().tolist()
+    return [data[begin:end] for begin, end in pairwise([0, *ends])]
 
 
 def _encode(
@@ -68,7 +79,8 @@ def _encode(
     statuses: NDArray[np.uint32],
     values: NDArray[Any],
     there: NDArray[np.bool_],
-) -> bytes:
+) -> tuple[bytes, NDArray[np.int64]]:
+    """The rows, and how many bytes each of them has."""
     coded = statuses != GOOD
     rows = np.empty(len(times), row)
     rows["mask"] = SOURCE_TIMESTAMP + VALUE * there + STATUS * coded
@@ -83,7 +95,7 @@ def _encode(
     keep[:, value - 1 : status] = there[:, None]
     keep[:, status:time] = coded[:, None]
     data: bytes = rows.view(np.uint8).reshape(keep.shape)[keep].tobytes()
-    return data
+    return data, keep.sum(axis=1)
 
 
 def history_data(count: int, values: bytes) -> Any:

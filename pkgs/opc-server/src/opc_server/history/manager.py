@@ -93,18 +93,30 @@ class History(HistoryManager):
             ua.TimestampsToReturn.Both,
         ):
             raise ServiceError(StatusCodes.BadTimestampsToReturnInvalid)
-        asked = [self._asked(params, place, node) for place, node in enumerate(nodes)]
+        read = _read(params.HistoryReadDetails, len(nodes))
+        asked = [self._asked(params, read, place, node) for place, node in enumerate(nodes)]
         return await self._worker.do(lambda: [_result(answer) for answer in self._answer(asked)])
 
     def _asked(
-        self, params: ua.HistoryReadParameters, place: int, node: ua.HistoryReadValueId
+        self,
+        params: ua.HistoryReadParameters,
+        read: Read | int,
+        place: int,
+        node: ua.HistoryReadValueId,
     ) -> tuple[int, Read] | int:
-        """What is to be read of which variable; or why nothing is, as a status code."""
-        if node.NodeId not in self._space:
-            return int(StatusCodes.BadNodeIdUnknown)
+        """What is to be read of which variable; or why nothing is, as a status code.
+
+        Args:
+            read: what the request asks of each node that does not go on with an earlier one.
+        """
         variable = self._places.get(node.NodeId)
         if variable is None:
-            return int(StatusCodes.BadHistoryOperationUnsupported)
+            known = node.NodeId in self._space
+            return int(
+                StatusCodes.BadHistoryOperationUnsupported
+                if known
+                else StatusCodes.BadNodeIdUnknown
+            )
         if node.IndexRange:
             return int(StatusCodes.BadIndexRangeInvalid)
         if node.DataEncoding.Name:
@@ -117,7 +129,8 @@ class History(HistoryManager):
             point = node.ContinuationPoint
             rest = RawRead.from_bytes(point) or CountRead.from_bytes(point)
             return (variable, rest) if rest else int(StatusCodes.BadContinuationPointInvalid)
-        read = _read(params.HistoryReadDetails, place, len(params.NodesToRead))
+        if isinstance(read, CountRead) and params.HistoryReadDetails.AggregateType[place] != COUNT:
+            return int(StatusCodes.BadAggregateNotSupported)
         return read if isinstance(read, int) else (variable, read)
 
     def _answer(self, asked: Sequence[tuple[int, Read] | int]) -> list[Answer]:
@@ -170,21 +183,14 @@ class History(HistoryManager):
 
     def _count(self, read: CountRead, variables: list[int], most: int) -> list[Answer]:
         every = len(self._places)
-        pages, rest = read.page(self._archive, variables, every, min(most, read.most(every)))
+        found, rest = read.page(self._archive, variables, every, min(most, read.most(every)))
         point = rest.to_bytes() if rest else None
-        return [
-            Answer(
-                int(StatusCodes.Good),
-                len(page.times),
-                int32s(page.times, page.statuses, page.counts, page.there),
-                point,
-            )
-            for page in pages
-        ]
+        of_each = int32s(found.times, found.statuses, found.counts, found.there)
+        return [Answer(int(StatusCodes.Good), len(found.times), data, point) for data in of_each]
 
 
-def _read(details: Any, place: int, nodes: int) -> Read | int:
-    """What the details of a request ask of its node at `place`; or what is wrong with them."""
+def _read(details: Any, nodes: int) -> Read | int:
+    """What the details of a request ask of each of its nodes; or what is wrong with them."""
     if isinstance(details, ua.ReadRawModifiedDetails) and not details.IsReadModified:
         raw = RawRead.of(
             _given(details.StartTime),
@@ -197,8 +203,6 @@ def _read(details: Any, place: int, nodes: int) -> Read | int:
         return int(StatusCodes.BadHistoryOperationUnsupported)
     if len(details.AggregateType) != nodes:
         return int(StatusCodes.BadAggregateListMismatch)
-    if details.AggregateType[place] != COUNT:
-        return int(StatusCodes.BadAggregateNotSupported)
     quality, asked = DEFAULT_QUALITY, details.AggregateConfiguration
     if not asked.UseServerCapabilitiesDefaults:
         quality = Quality(asked.TreatUncertainAsBad, asked.PercentDataBad, asked.PercentDataGood)

@@ -52,13 +52,14 @@ DEFAULT_QUALITY = Quality()
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """The counts of one variable.
+    """The counts of some variables.
 
     Attributes:
         times: where each interval begins, ns since 1970; shape (intervals,).
-        statuses: uint32; Bad without a count where the record has nothing of that time.
-        counts: shape (intervals,).
-        there: whether there is a count.
+        statuses: uint32; Bad without a count where the record has nothing of that time; shape
+            (variables, intervals).
+        counts: shape (variables, intervals).
+        there: whether there is a count; shape (intervals,).
     """
 
     times: NDArray[np.int64]
@@ -131,7 +132,7 @@ class CountRead:
 
     def page(
         self, archive: Archive, variables: list[int], every: int, most: int
-    ) -> tuple[list[Counted], CountRead | None]:
+    ) -> tuple[Counted, CountRead | None]:
         """Count the next intervals, `most` of them at most, of several variables at once.
 
         Args:
@@ -140,7 +141,7 @@ class CountRead:
             every: how many variables the archive is asked for.
             most: above 0.
         Returns:
-            The counts of each variable, and what is still to be counted.
+            The counts, and what is still to be counted.
         """
         length = abs(self.end_ns - self.start_ns)
         intervals = -(-length // self.step_ns)
@@ -163,10 +164,7 @@ class CountRead:
         partial[-1] = not whole and length % self.step_ns != 0
         # Late values may be a little older than the oldest segment's begin.
         there = self._within(archive, edges)[:: -1 if self.backward else 1] | found.any(axis=(0, 2))
-        counted = [
-            self._counted(times[:-1], found[:, :, variable], partial, there)
-            for variable in variables
-        ]
+        counted = self._counted(times[:-1], found[:, :, variables], partial, there)
         return counted, replace(self, start_ns=int(times[-1])) if whole else None
 
     def _within(self, archive: Archive, edges: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -184,8 +182,9 @@ class CountRead:
         partial: NDArray[np.bool_],
         there: NDArray[np.bool_],
     ) -> Counted:
-        """The counts of one variable, from those of each severity, shape (3, intervals)."""
+        """From the counts of each severity, shape (3, intervals, variables)."""
         quality = self.quality
+        found = found.swapaxes(1, 2)
         good, uncertain, bad = found[GOOD], found[UNCERTAIN], found[BAD]
         counts = good
         if quality.uncertain_is_bad:
@@ -193,9 +192,9 @@ class CountRead:
         else:
             counts = good + uncertain
         all_values = found.sum(axis=0)
-        statuses = np.full(len(times), int(StatusCodes.UncertainDataSubNormal), np.uint32)
+        statuses = np.full(good.shape, int(StatusCodes.UncertainDataSubNormal), np.uint32)
         statuses[bad * 100 >= quality.percent_bad * all_values] = int(StatusCodes.Bad)
         statuses[good * 100 >= quality.percent_good * all_values] = int(StatusCodes.Good)
         statuses |= np.where(partial, CALCULATED | PARTIAL, CALCULATED).astype(np.uint32)
-        statuses[~there] = int(StatusCodes.BadNoData)
+        statuses[:, ~there] = int(StatusCodes.BadNoData)
         return Counted(times, statuses, counts, there)
