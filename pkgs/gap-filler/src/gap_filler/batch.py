@@ -68,7 +68,8 @@ class Batch:
         self.times.append(value.timestamp)
         self.good.append(quality_code(value.fields.quality) == 0)
         self.appended.append(record.timestamp * 1_000_000)
-        self.own.append(any(first <= record.offset < end for first, end in own))
+        # Mostly there are none, and this is done for each record that comes.
+        self.own.append(bool(own) and any(first <= record.offset < end for first, end in own))
         self.again.append(again)
 
     def give(self, feed: Feed) -> None:

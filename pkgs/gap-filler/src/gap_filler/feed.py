@@ -138,8 +138,8 @@ class Feed:
         return None if newest < 0 else newest
 
 
-_INT64 = np.iinfo(np.int64)
+_LEAST, _MOST = int(np.iinfo(np.int64).min), int(np.iinfo(np.int64).max)
 
 
 def _clamped(value: int) -> int:
-    return min(max(value, int(_INT64.min)), int(_INT64.max))
+    return min(max(value, _LEAST), _MOST)

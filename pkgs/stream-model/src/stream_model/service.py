@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -27,9 +26,6 @@ from stream_model.shown import Shown
 _RETRY_S = 1.0
 # systemd waits 5 s after SIGTERM by the design; closing takes up to 2 s of them.
 _FINISH_S = 2.5
-# Ten thousand assets are some 300,000 objects that stay and form no cycles. Looking them through as
-# often as Python does by itself took a fifth of the time, and found nothing.
-_COLLECT = (100_000, 50, 1000)
 _PERIODS = 3
 
 
@@ -182,7 +178,6 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         FieldlineError: the site or a model is wrong.
         ServiceError: it cannot go on; a restart may help.
     """
-    gc.set_threshold(*_COLLECT)
     log = configure_logging("stream-model")
     quiet = Quiet()
     for handler in logging.getLogger().handlers:
