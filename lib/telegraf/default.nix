@@ -123,9 +123,13 @@ in
       );
       after = afterHere;
       wants = optionals isWriter [ tokens.unit ];
-      # Go collects garbage harder before the kernel would kill.
       preStart = builtins.concatMap (part: part.preStart or [ ]) parts;
-      environment.GOMEMLIMIT = "${toString (memoryMib * 9 / 10)}MiB";
+      environment = {
+        # Go collects garbage harder before the kernel would kill; up to there half as often as by
+        # default, which spares a tenth of its time where 10,000 values/s pass.
+        GOMEMLIMIT = "${toString (memoryMib * 9 / 10)}MiB";
+        GOGC = "200";
+      };
       command = {
         program = "telegraf";
         arguments = [
