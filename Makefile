@@ -68,5 +68,5 @@ bench: prepare  ## measure everything, or NAME=…: keeps results and writes ben
 
 .PHONY: test
 test: prepare check  ## everything, on real servers and lab hosts (asks for root)
-	@$(BIN)/pytest -q -m "servers or kafka" $(wildcard pkgs/*/tests)
-	@$(AS_ROOT) $(BIN)/pytest -q -p no:cacheprovider tests/lab tests/plant
+	@$(BIN)/pytest -q --durations 20 -m "servers or kafka" $(wildcard pkgs/*/tests)
+	@$(AS_ROOT) $(BIN)/pytest -q --durations 40 -p no:cacheprovider tests/lab tests/plant
