@@ -95,7 +95,6 @@ class Rounds:
             stored = np.zeros(len(self.book.catalogue.variables), np.int64)
             for part in range(self._store.parts):
                 stored += await in_thread(partial(self._store.hour, hour.begin, part))
-                self._beat()
                 yield
             hour.count(stored, self._monotonic())
             if reached:

@@ -21,8 +21,9 @@ from typing import Protocol
 
 import numpy as np
 from fieldline.influx import InfluxClient
-from fieldline.influx.bulk import flux_one_of, flux_range, flux_text, read_runs
+from fieldline.influx.bulk import flux_one_of
 from fieldline.influx.layout import OPC_MEASUREMENT, QUALITY_FIELD
+from fieldline.influx.qualities import count_qualities, quality_filter
 from fieldline.influx.series import literal, quoted, read_series
 from fieldline.ledger import Ints
 from fieldline.messages.ledger import HOUR_NS
@@ -98,20 +99,15 @@ class InfluxStore:
 
     def hour(self, begin: int, part: int) -> Ints:
         """See `Store.hour`."""
-        counts = np.zeros(len(self._variables), np.int64)
         asked = self._parts[part]
-        span = flux_range(self._bucket, begin + asked.since, begin + asked.until)
         which = f" and {flux_one_of('asset', asked.assets)}" if asked.assets else ""
-        flux = (
-            f"{span} |> filter(fn: (r) => r._measurement == {flux_text(OPC_MEASUREMENT)} "
-            f"and r._field == {flux_text(QUALITY_FIELD)}{which}) "
-            '|> count() |> keep(columns: ["_value", "asset", "id"])'
+        return count_qualities(
+            self._client,
+            self._organization,
+            quality_filter(self._bucket, begin + asked.since, begin + asked.until, which),
+            self._by_node,
+            len(self._variables),
         )
-        for run in read_runs(self._client, self._organization, flux, ("asset", "id")):
-            index = self._by_node.get((run.labels[0], run.labels[1]))
-            if index is not None:
-                counts[index] += int(run.values.sum())
-        return counts
 
     def minutes(self, begin: int, indices: Sequence[int]) -> Ints:
         """See `Store.minutes`."""
@@ -135,18 +131,17 @@ def _parts(catalogue: Catalogue, at_once: int) -> Iterator[_Part]:
     for variable in catalogue.variables:
         values = HOUR_NS / 1e6 / variable.period_ms
         costs[variable.asset] = costs.get(variable.asset, 0.0) + values + _SERIES
-    group: list[str] = []
-    sum_ = 0.0
-    groups: list[tuple[list[str], float]] = []
+    groups: list[list[str]] = [[]]
+    room = float(at_once)
     for asset, cost in costs.items():
-        if group and sum_ + cost > at_once:
-            groups.append((group, sum_))
-            group, sum_ = [], 0.0
-        group.append(asset)
-        sum_ += cost
-    groups.append((group, sum_))
-    for assets, cost in groups:
-        times = min(MINUTES, max(1, round(cost / at_once)))
+        if groups[-1] and cost > room:
+            groups.append([])
+            room = float(at_once)
+        groups[-1].append(asset)
+        room -= cost
+    for group in groups:
+        times = min(MINUTES, max(1, round(sum(costs[asset] for asset in group) / at_once)))
         step = -(-HOUR_NS // times)
+        assets = tuple(group) if len(groups) > 1 else ()
         for since in range(0, HOUR_NS, step):
-            yield _Part(tuple(assets) if len(groups) > 1 else (), since, min(since + step, HOUR_NS))
+            yield _Part(assets, since, min(since + step, HOUR_NS))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fieldline.influx import InfluxClient
-from fieldline.influx.bulk import Run, flux_range, flux_text, read_runs
+from fieldline.influx.bulk import Run, flux_one_of, flux_range, flux_text, read_runs
 from fieldline.influx.layout import (
     BAD_QUALITY,
     GOOD_QUALITY,
@@ -22,6 +22,7 @@ from fieldline.influx.layout import (
     UNKNOWN_STATUS,
     status_of_quality,
 )
+from fieldline.influx.qualities import count_qualities, quality_filter
 from fieldline.influx.series import quoted, read_series
 from fieldline.site import Influxdb
 from fieldline.verify.catalogue import Catalogue
@@ -190,7 +191,8 @@ class InfluxStore:
     def _qualities(self, since: int, until: int, condition: str) -> Points:
         """Stored qualities as points without a value."""
         kept = '"_time", "_value", "asset", "id"'
-        flux = f"{self._quality_filter(since, until, condition)} |> keep(columns: [{kept}])"
+        qualities = quality_filter(self._bucket, since, until, condition + self._assets)
+        flux = f"{qualities} |> keep(columns: [{kept}])"
         parts = []
         for run in read_runs(self._client, self._organization, flux, ("asset", "id"), texts=True):
             index = self._by_node.get((run.labels[0], run.labels[1]))
@@ -201,22 +203,13 @@ class InfluxStore:
         return joined(parts)
 
     def _quality_counts(self, since: int, until: int) -> NDArray[np.int64]:
-        counts = np.zeros(len(self._catalogue.variables), np.int64)
-        flux = (
-            f"{self._quality_filter(since, until, '')} |> count() "
-            '|> keep(columns: ["_value", "asset", "id"])'
+        return count_qualities(
+            self._client,
+            self._organization,
+            quality_filter(self._bucket, since, until, self._assets),
+            self._by_node,
+            len(self._catalogue.variables),
         )
-        for run in read_runs(self._client, self._organization, flux, ("asset", "id")):
-            index = self._by_node.get((run.labels[0], run.labels[1]))
-            if index is not None:
-                counts[index] += int(run.values.sum())
-        return counts
-
-    def _quality_filter(self, since: int, until: int, condition: str) -> str:
-        field = f"r._field == {flux_text(QUALITY_FIELD)}"
-        measurement = f"r._measurement == {flux_text(OPC_MEASUREMENT)}"
-        where = f"filter(fn: (r) => {measurement} and {field}{condition}{self._assets})"
-        return f"{flux_range(self._bucket, since, until)} |> {where}"
 
     def _last(self, field: str, measurement: str, condition: str, *tags: str) -> str:
         groups = ", ".join(quoted(tag) for tag in tags)
@@ -235,7 +228,7 @@ def _any_of(column: str, names: Sequence[str]) -> str:
     different = sorted(set(names))
     if len(different) > _MOST_NAMES:
         return ""
-    return " and (" + " or ".join(f"r.{column} == {flux_text(n)}" for n in different) + ")"
+    return f" and {flux_one_of(column, different)}"
 
 
 def _of_runs(parts: Sequence[tuple[int, Run]]) -> Points:

@@ -67,8 +67,8 @@ def int32s(
         Of each variable, as of `doubles`.
     """
     at, given = np.tile(times, len(values)), np.tile(there, len(values))
-    data, sizes = _encode(_INT32S, INT32, at, statuses.ravel(), values.ravel(), given)
-    ends = sizes.reshape(values.shape).sum(axis=1).cumsum().tolist()
+    data, keep = _encode(_INT32S, INT32, at, statuses.ravel(), values.ravel(), given)
+    ends = keep.reshape(*values.shape, keep.shape[1]).sum(axis=(1, 2)).cumsum().tolist()
     return [data[begin:end] for begin, end in pairwise([0, *ends])]
 
 
@@ -79,8 +79,8 @@ def _encode(
     statuses: NDArray[np.uint32],
     values: NDArray[Any],
     there: NDArray[np.bool_],
-) -> tuple[bytes, NDArray[np.int64]]:
-    """The rows, and how many bytes each of them has."""
+) -> tuple[bytes, NDArray[np.bool_]]:
+    """The rows, and which of all their bytes are there, shape (n, bytes of a whole row)."""
     coded = statuses != GOOD
     rows = np.empty(len(times), row)
     rows["mask"] = SOURCE_TIMESTAMP + VALUE * there + STATUS * coded
@@ -95,7 +95,7 @@ def _encode(
     keep[:, value - 1 : status] = there[:, None]
     keep[:, status:time] = coded[:, None]
     data: bytes = rows.view(np.uint8).reshape(keep.shape)[keep].tobytes()
-    return data, keep.sum(axis=1)
+    return data, keep
 
 
 def history_data(count: int, values: bytes) -> Any:
