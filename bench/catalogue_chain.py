@@ -22,6 +22,7 @@ def _named(size: str) -> str:
     return f"{int(size[1:]):,} variables"
 
 
+_SHARES = {"p50_ms": "p50", "p99_ms": "p99", "p999_ms": "p99.9"}
 _LATENCY_BARS = {"v1000": 700.0, "v10000": 1200.0}
 
 CHAIN = Bench(
@@ -31,7 +32,7 @@ CHAIN = Bench(
     15,
     (
         *(
-            Figure(f"{what}, {share[:3]}, demonstration", path, "ms", "less", bar)
+            Figure(f"{what}, {_SHARES[share]}, demonstration", path, "ms", "less", bar)
             for what, share, bar in (
                 ("values", "p50_ms", 200.0),
                 ("values", "p99_ms", 400.0),
@@ -44,7 +45,7 @@ CHAIN = Bench(
         ),
         *(
             Figure(
-                f"values, {share[:3]}, Telegraf's defaults",
+                f"values, {_SHARES[share]}, Telegraf's defaults",
                 f"telegraf_defaults.latency.values.{share}",
                 "ms",
                 "less",
